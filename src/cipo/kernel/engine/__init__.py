@@ -1,0 +1,1 @@
+"""The work engine: leases on the ``work`` table, backoff, timers of days, routines."""

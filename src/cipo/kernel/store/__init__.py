@@ -1,0 +1,1 @@
+"""The store: one PostgreSQL, reached only through ``Resources``, which authorises every call."""
