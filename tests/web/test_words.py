@@ -1,0 +1,112 @@
+"""How numbers, states and differences are said: pure functions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cipo.org.chart import load
+from cipo.web import story, svg, words
+from cipo.web.forms import fields_of, fill, parse, walk
+from cipo.web.promise import gaps, thin
+from cipo.web.scorecard import Tally, scorecard
+
+CHART = load()
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("kpi", "value", "said"),
+    [
+        ("inventory-accuracy", 1.0, "100\u202f%"),
+        ("inventory-accuracy", 0.9875, "98.75\u202f%"),
+        ("inventory-accuracy", 0.9999996, "99.99996\u202f%"),
+        ("api-uptime", 0.99982, "99.982\u202f%"),
+        ("doa-rate", 0.0, "0\u202f%"),
+        ("sso-p95", 87.04, "87.04\u202fms"),
+        ("deploys-per-day", 21.5, "21.5 a day"),
+        ("data-trust", 0.913, "0.91"),
+        ("durability", 11.0, "11\u202fnines"),
+        ("mttr", None, "–"),
+    ],
+)
+def test_a_number_is_said_in_its_unit_and_never_rounds_into_a_kept_promise(kpi: str, value: float | None, said: str) -> None:
+    assert words.measured(CHART.kpi(kpi), value) == said
+
+
+def test_the_promise_is_said_as_the_chart_means_it() -> None:
+    assert words.promised(CHART.kpi("api-uptime")) == "≥ 99.95\u202f%"
+    assert words.promised(CHART.kpi("doa-rate")) == "< 0.3\u202f%"
+    assert words.promised(CHART.kpi("rma-turnaround")) == "≤ 5\u202fd"
+
+
+def test_every_kpi_of_the_chart_can_be_said() -> None:
+    for kpi in CHART.kpis:
+        assert words.promised(kpi)
+        assert words.measured(kpi, kpi.objective.limit)
+
+
+def test_unknown_is_never_green() -> None:
+    assert Tally(met=3, unknown=1).state == "unknown"
+    assert Tally(met=3, missed=1, unknown=9).state == "missed"
+    assert Tally(met=3).state == "met"
+    assert Tally().state == "unknown"
+
+
+def test_a_kpi_without_a_measurement_is_unknown_with_a_reason() -> None:
+    score = scorecard(CHART, [], frozenset())
+    assert all(card.state == "unknown" and card.reason for card in score.cards)
+    assert score.tally().words == f"0 of {len(CHART.kpis)} promises kept, {len(CHART.kpis)} unknown"
+
+
+def test_a_hidden_department_has_no_card() -> None:
+    assert not scorecard(CHART, [], frozenset({"1D"})).of("1D")
+
+
+def test_moments_are_said_from_now() -> None:
+    assert words.ago(NOW - timedelta(seconds=3), NOW) == "just now"
+    assert words.ago(NOW - timedelta(minutes=12), NOW) == "12 min ago"
+    assert words.ago(NOW + timedelta(hours=3), NOW) == "in 3 h"
+    assert words.ago("not a moment", NOW) == "never"
+
+
+def test_a_difference_is_told_field_by_field() -> None:
+    ops = [
+        {"op": "replace", "path": "/status/lifecycle", "value": "InStock", "was": "Received"},
+        {"op": "add", "path": "/status/location", "value": {"bin": "a", "since": "t"}},
+        {"op": "replace", "path": "/status/conditions/0/message", "value": "x", "was": "y"},
+        {"op": "remove", "path": "/labels/a~1b"},
+    ]
+    told = story.differences(ops)
+    assert [(d.path, d.before, d.after) for d in told] == [
+        ("status.lifecycle", "Received", "InStock"),
+        ("status.location.bin", None, "a"),
+        ("status.location.since", None, "t"),
+        ("labels.a/b", "", None),
+    ]
+
+
+def test_what_was_unknown_is_a_stretch_not_a_line() -> None:
+    points = [(NOW + timedelta(hours=n), None if n in (2, 3) else 1.0, "unknown" if n in (2, 3) else "met") for n in range(6)]
+    assert [(g.start.hour, g.end.hour) for g in gaps(points)] == [(14, 16)]
+    assert len(thin(points * 500)) <= 400
+
+
+def test_drawings_escape_what_they_are_given() -> None:
+    hostile = "<script>alert(1)</script>"
+    drawn = svg.neighbours(hostile, [svg.Neighbour(hostile, hostile, f"/x?{hostile}")], [])
+    assert "<script>" not in drawn
+    assert "<script>" not in svg.bar([svg.Part(1, "p0", hostile)], css="phasebar", label=hostile)
+    assert svg.sparkline([None, 1.0], "met") == ""
+
+
+def test_a_form_describes_the_object_it_was_filled_from() -> None:
+    from cipo.facilities.warehouse.rack import Rack, RackSpec  # noqa: PLC0415
+
+    fields = fields_of(RackSpec, "spec", lambda wanted: Rack.info)
+    spec = {"site": "fra1", "uHeight": 42, "descUnits": False, "feeds": [{"name": "A", "volts": 230, "amps": 32}], "maxWeightKg": 900.5}
+    fill(fields, spec)
+    form = {item.path: item.value for item in walk(fields)}
+    assert parse(fields, form) == spec
+    assert next(item for item in fields if item.key == "site").control == "ref"
