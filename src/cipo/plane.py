@@ -69,9 +69,9 @@ class Plane:
     async def stop(self) -> None:
         """Close what ``start`` opened."""
         for task in self._tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError, ExceptionGroup):
-                await task
+            while not task.done():  # a library may swallow one cancellation; it does not swallow all
+                task.cancel()
+                await asyncio.wait({task}, timeout=1)
         await self.db.close()
 
 

@@ -69,5 +69,8 @@ class Bell:
                     async for _ in conn.notifies():
                         self._heard.set()
             except psycopg.Error as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise asyncio.CancelledError from error  # psycopg answers a cancelled task with an error of its own
                 log.warning("bell.listen", error=str(error).strip()[:300])
                 await asyncio.sleep(RETRY_S)
