@@ -56,12 +56,15 @@ def test_a_full_depth_machine_claims_both_faces_in_half_units():
     made = asset()
     made.settle(Location(rack_position=RackPosition(rack="r1", unit=10, height=2)), "2026-11-23T08:00:00.000000Z")
     path = "status.location.rackPosition"
-    assert list(made.claims())[1:] == [RangeClaim("rack/r1/front", 20, 24, path), RangeClaim("rack/r1/rear", 20, 24, path)]
+    assert list(made.claims())[1:] == [
+        RangeClaim("rack/r1/front", 20, 24, path, label="U10 front (2U)"),
+        RangeClaim("rack/r1/rear", 20, 24, path, label="U10 rear (2U)"),
+    ]
 
 
 def test_a_half_depth_panel_claims_its_own_face():
     position = RackPosition(rack="r1", unit=10.5, height=0.5, face="rear", full_depth=False)
-    assert list(position.claims()) == [RangeClaim("rack/r1/rear", 21, 22, "status.location.rackPosition")]
+    assert list(position.claims()) == [RangeClaim("rack/r1/rear", 21, 22, "status.location.rackPosition", label="U10.5 rear (0.5U)")]
 
 
 def test_a_vertical_pdu_claims_a_slot_beside_the_rails():
