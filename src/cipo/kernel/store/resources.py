@@ -230,7 +230,7 @@ class Resources:
         actor = self.allow(caller, "create", kind)
 
         async def work(tx: Tx) -> builtins.list[Written]:
-            prepared = [await tx.create(kind, obj, validation="Strict") for obj in objs]
+            prepared = await tx.create_many(kind, objs, validation="Strict")
             await tx.commit([change for change, _ in prepared])
             return [Written(change.new, created=True, warnings=warnings) for change, warnings in prepared]
 

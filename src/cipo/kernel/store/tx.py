@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any, TypeVar
 
-import jsonpatch
 import orjson
 import psycopg
 
@@ -21,6 +20,7 @@ from cipo.kernel.models import Kind
 from cipo.kernel.principal import Authorizer, Caller, Principal
 from cipo.kernel.store.admission import Admitted, Validation, admit, assemble, cells, selectable, typed
 from cipo.kernel.store.db import Conn, Database, VersionMoved
+from cipo.kernel.store.diff import diff
 from cipo.kernel.store.write import Change, Event, FactRow, Lease, Stored, commit, explain, uuid7
 from cipo.kernel.unit import KindInfo, Registry, dotted
 from cipo.kernel.wire import ssa
@@ -82,7 +82,7 @@ select nextval('cipo.event_seq'), clock_timestamp(), r.uid::text, r.rv, r.genera
 from (select 1) as one left join cipo.resource r on r.gk = %s and r.name = %s
 """
 FRESH = """
-select nextval('cipo.event_seq'), clock_timestamp(),
+select array(select nextval('cipo.event_seq') from generate_series(1, %s)), clock_timestamp(),
   (select json_agg(json_build_array(r.gk, r.name, r.uid)) from cipo.resource r
    join json_to_recordset(%s::json) as q(gk text, name text) using (gk, name))
 """
@@ -171,6 +171,28 @@ class Tx:
         self, kind: KindInfo, new: dict[str, Any], *, validation: Validation, verb: str = "create", part: str = ""
     ) -> tuple[Change, list[str]]:
         """Prepare a new object. Two round trips in all: sequence and references now, the write later."""
+        (prepared,) = await self.create_many(kind, [new], validation=validation, verb=verb, part=part)
+        return prepared
+
+    async def create_many(
+        self, kind: KindInfo, objs: list[dict[str, Any]], *, validation: Validation, verb: str = "create", part: str = ""
+    ) -> list[tuple[Change, list[str]]]:
+        """Prepare new objects, all in one round trip. One may refer to another that comes before it."""
+        admitted = [self._admitted(kind, new, validation, part) for new in objs]
+        wanted = [self._targets(kind, one) for one in admitted]
+        asked = [{"gk": gk, "name": name} for gk, name in {(gk, name) for targets in wanted for _, gk, name in targets}]
+        row = await (await self.conn.execute(FRESH, (len(objs), orjson.dumps(asked).decode()))).fetchone()
+        if row is None:
+            raise ApiError("the store gave no row; this is a defect in cipo")
+        found = {(gk, name): uid for gk, name, uid in row[2] or ()}
+        prepared = []
+        for one, targets, seq in zip(admitted, wanted, row[0], strict=True):
+            change = await self._change(kind, one, Snapshot(seq, row[1], None), found, targets, verb=verb, applied=verb == "apply")
+            found[kind.gk, change.new.name] = change.new.uid
+            prepared.append((change, one.warnings))
+        return prepared
+
+    def _admitted(self, kind: KindInfo, new: dict[str, Any], validation: Validation, part: str) -> Admitted:
         metadata = new.setdefault("metadata", {}) if isinstance(new.get("metadata", {}), dict) else {}
         metadata = _named(metadata)
         admitted = admit(kind, {**new, "metadata": metadata}, None, part=part, validation=validation, ctx=self.actor.caller)
@@ -178,16 +200,7 @@ class Tx:
             raise Invalid.of(
                 kind.kind, kind.group, "", [Cause("metadata.name", "Required value: give a name or generateName", "FieldValueRequired")]
             )
-        wanted = self._targets(kind, admitted)
-        row = await (
-            await self.conn.execute(FRESH, (orjson.dumps([{"gk": gk, "name": name} for _, gk, name in wanted]).decode(),))
-        ).fetchone()
-        if row is None:
-            raise ApiError("the store gave no row; this is a defect in cipo")
-        found = {(gk, name): uid for gk, name, uid in row[2] or ()}
-        snapshot = Snapshot(row[0], row[1], None)
-        change = await self._change(kind, admitted, snapshot, found, wanted, verb=verb, applied=verb == "apply")
-        return change, admitted.warnings
+        return admitted
 
     async def update(
         self,
@@ -427,12 +440,7 @@ def _diff(old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, Any
     """RFC 6902 operations between what people see of two versions, each with the old value for undo and display."""
     if old is None:
         return None
-    before, after = _visible(old), _visible(new)
-    ops: list[dict[str, Any]] = list(jsonpatch.make_patch(before, after))
-    for op in ops:
-        if op["op"] in ("replace", "remove"):
-            op["was"] = jsonpatch.JsonPointer(op["path"]).resolve(before, None) if op["op"] == "replace" else None
-    return ops
+    return diff(_visible(old), _visible(new))
 
 
 def _visible(obj: dict[str, Any]) -> dict[str, Any]:
