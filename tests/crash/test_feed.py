@@ -26,15 +26,17 @@ from tests.live import free_port
 class Watch:
     """A watch on a raw socket, read line by line, or not at all."""
 
-    def __init__(self, stage, version: str, *, port: int = 0, receive_buffer: int = 0) -> None:
+    def __init__(self, stage, version: str, *, port: int = 0, receive_buffer: int = 0, more: str = "") -> None:
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.connect(("127.0.0.1", port or stage.port))
         self.socket.settimeout(60)
-        head = f"GET {ASSETS}?watch=true&resourceVersion={version} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {stage.token}\r\n"
+        head = f"GET {ASSETS}?watch=true&resourceVersion={version}{more} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {stage.token}\r\n"
         self.socket.sendall(f"{head}Cipo-Unit: 1A/U-W2\r\n\r\n".encode())
         self.names: list[str] = []
+        self.types: list[str] = []
+        self.bookmarks = 0
         self.at: dict[str, float] = {}
         self.error: dict = {}
         self.ended = threading.Event()
@@ -46,7 +48,10 @@ class Watch:
                 event = json.loads(line)
                 if event["type"] == "ERROR":
                     self.error = event["object"]
-                elif event["type"] != "BOOKMARK":
+                elif event["type"] == "BOOKMARK":
+                    self.bookmarks += 1
+                else:
+                    self.types.append(event["type"])
                     name = event["object"]["metadata"]["name"]
                     self.names.append(name)
                     self.at[name] = time.monotonic()
@@ -129,6 +134,22 @@ def test_a_late_commit_of_an_early_number_is_not_skipped(stage, fault):
     assert sorted(watch.names) == ["early", "late", *(f"later-{number}" for number in range(5))]
     watch.close()
     fault("a number taken early and committed late: the watcher sees it, nothing is skipped, nothing comes twice")
+
+
+def test_what_the_list_saw_and_the_feed_holds_back_does_not_come_twice(stage, fault):
+    stage.start_api()
+    asking = stage.caller()
+    furnish(asking)
+    with psycopg.connect(stage.dsn) as holder:
+        holder.execute("select pg_current_xact_id()")
+        asking.must("POST", ASSETS, asset("held-back"))
+        watch = Watch(stage, "", more="&allowWatchBookmarks=true").in_background()
+        until(lambda: watch.bookmarks and watch.names, 5, "the list and the first bookmark")
+    asking.must("PATCH", f"{ASSETS}/held-back", {"metadata": {"labels": {"a": "b"}}}, Content_Type="application/merge-patch+json")
+    until(lambda: len(watch.types) >= 2, 10, "the change comes")
+    assert watch.types == ["ADDED", "MODIFIED"]
+    watch.close()
+    fault("a watch that begins while a transaction is open: what its list showed does not come again")
 
 
 def test_readers_that_do_not_read_are_cut_off(stage, fault):

@@ -90,6 +90,7 @@ async def _stream(
 ) -> AsyncGenerator[bytes, None]:
     """The lines: what is there, then each change until the deadline, or the reason why there are no more."""
     seen = {item.uid: item.rv for item in initial}
+    newest = max(seen.values(), default=0)
     try:
         for item in initial:
             yield lines.event("ADDED", item)
@@ -98,7 +99,8 @@ async def _stream(
             yield lines.bookmark(after, initial_end=True)
         async for change in _until(changes, asked.deadline):
             if change.stored is None:
-                seen.clear()  # everything that the list may have seen has been replayed
+                if change.rv >= newest:  # a list sees what the feed still holds back for an older transaction
+                    seen.clear()
                 if asked.bookmarks:
                     yield lines.bookmark(change.rv)
             elif seen.get(change.stored.uid, 0) < change.rv:
