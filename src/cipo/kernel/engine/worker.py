@@ -23,7 +23,7 @@ from cipo.kernel.errors import ApiError, Blocked, Conflict, Unavailable
 from cipo.kernel.models import Condition, Kind, Status
 from cipo.kernel.store.admission import typed
 from cipo.kernel.store.bell import Bell
-from cipo.kernel.store.db import VersionMoved
+from cipo.kernel.store.db import VersionMoved, ending
 from cipo.kernel.store.read import stored
 from cipo.kernel.store.resources import Resources
 from cipo.kernel.store.tx import Actor, Tx, rebuilt, stamp, unit_caller
@@ -90,7 +90,7 @@ class Worker:
         return len(rows)
 
     async def _loop(self, group: asyncio.TaskGroup) -> None:
-        while True:
+        while not ending():
             free = self.concurrency - len(self._running)
             try:
                 rows = await self._claim(free) if free > 0 else []
@@ -209,7 +209,7 @@ class Worker:
         )
 
     async def _renew(self) -> None:
-        while True:
+        while not ending():
             await asyncio.sleep(self.lease_s / 3)
             if self._running:
                 try:

@@ -12,12 +12,13 @@ import psycopg
 import structlog
 
 from cipo.kernel.errors import ApiError
-from cipo.kernel.store.db import Database
+from cipo.kernel.store.db import Database, ending
 
 log = structlog.get_logger()
 CHANNEL = "cipo_event"
 COALESCE_S = 0.01
 RETRY_S = 0.5
+LISTEN_S = 2.0
 
 
 class Bell:
@@ -51,7 +52,7 @@ class Bell:
             group.create_task(self._listen())
 
     async def _send(self) -> None:
-        while True:
+        while not ending():
             await self._written.wait()
             self._written.clear()
             self._heard.set()
@@ -60,17 +61,17 @@ class Bell:
             await asyncio.sleep(COALESCE_S)
 
     async def _listen(self) -> None:
-        while True:
+        while not ending():
             try:
                 conn = await psycopg.AsyncConnection.connect(self.db.dsn, autocommit=True, application_name="cipo-bell")
                 async with conn:
                     await conn.execute(f"listen {CHANNEL}")
                     self._heard.set()  # something may have happened while nobody listened
-                    async for _ in conn.notifies():
-                        self._heard.set()
+                    while not ending():
+                        async for _ in conn.notifies(timeout=LISTEN_S):
+                            self._heard.set()
             except psycopg.Error as error:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
+                if ending():
                     raise asyncio.CancelledError from error  # psycopg answers a cancelled task with an error of its own
                 log.warning("bell.listen", error=str(error).strip()[:300])
                 await asyncio.sleep(RETRY_S)

@@ -46,6 +46,13 @@ async def _configure(conn: Conn) -> None:
     await conn.execute(PLANNING)
 
 
+def ending() -> bool:
+    """Whether this task was cancelled. A loop that talks to PostgreSQL asks at each turn: ``wait_for`` of Python 3.11, on which psycopg
+    and its pool wait, drops a cancellation that arrives together with the result."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Database:
     """A pool of autocommit connections to one PostgreSQL."""
 
@@ -109,8 +116,7 @@ class Database:
         except PoolTimeout as error:
             raise Overloaded("the store is busy or restarting; nothing was written, try again") from error
         except psycopg.Error as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if ending():
                 # psycopg answers a cancelled task with an error of the cancelled statement; the task is to end, not to try again.
                 raise asyncio.CancelledError from error
             raise translate(error) from error

@@ -22,7 +22,7 @@ import structlog
 from cipo.kernel.errors import ApiError, Gone
 from cipo.kernel.principal import Caller
 from cipo.kernel.store.bell import Bell
-from cipo.kernel.store.db import Database
+from cipo.kernel.store.db import Database, ending
 from cipo.kernel.store.read import HORIZON
 from cipo.kernel.store.resources import Resources
 from cipo.kernel.store.write import Stored
@@ -179,7 +179,7 @@ class Feed:
         yield None, horizon
 
     async def _read(self) -> None:
-        while True:
+        while not ending():
             try:
                 if not self._xmin:
                     self._xmin, self.rv = (await self.db.fetch(f"{XMIN}, {HORIZON}"))[0]
