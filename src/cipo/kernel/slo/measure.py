@@ -1,165 +1,260 @@
-"""From facts to a verdict: met, missed or unknown, and why.
+"""From slices to a verdict: met, missed or unknown, and why; with the budget and what it means.
 
-Pure where it can be: ``compile`` turns a question into SQL with parameters, ``judge`` turns what came back into a verdict; only
-``evaluate`` touches the database. Unknown is never green: no facts, too few, or too little of what should have been looked at.
+Pure: ``gather`` reads the store into ``Inputs``, ``judge`` says what they mean. Unknown is never green: no facts, too few, too little of
+what should have been looked at, or facts that stopped arriving. No number leaves here that is not one: 0/0 is None with a reason.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any, Literal, LiteralString
+from datetime import datetime, timedelta
+from typing import Literal
 
-import orjson
-
-from cipo.kernel.store.db import Database
+from cipo.kernel.slo import budget as budgets
+from cipo.kernel.slo.buckets import Bucket, bucket_of, percentile
+from cipo.kernel.slo.budget import Alert, Budget, BudgetState, Count
+from cipo.kernel.slo.durability import nines
+from cipo.kernel.slo.objective import Indicator, Objective
+from cipo.kernel.slo.slices import Totals
+from cipo.kernel.slo.windows import FINE, MINUTE, Rolling, Span, floor, words
 
 State = Literal["met", "missed", "unknown"]
-
-AGGREGATES: dict[str, LiteralString] = {
-    "ratio": "avg(value)",
-    "mean": "avg(value)",
-    "sum": "sum(value)",
-    "min": "min(value)",
-    "max": "max(value)",
-    "count": "count(*)::float8",
-    "count_per_day": "count(*)::float8 / greatest(extract(epoch from %(window)s::interval) / 86400, 1e-9)",
-    "percentile": "percentile_cont(%(p)s) within group (order by value)",
-}
+DAYS_A_YEAR = 365.25
+NOTHING = Count(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a KPI asks of its facts. ``p`` is 0-100; ``coverage`` names a kind and the share of it that must appear as subject."""
+class Inputs:
+    """All that a verdict rests on. ``of_slices``: (good, total) of the budget's slices; ``counts``: bad and all of each look-back window."""
 
-    name: str
-    method: str
-    fact: str
-    window: timedelta
-    min: float | None = None
-    max: float | None = None
-    exclusive: bool = False
-    p: float | None = None
-    where: dict[str, Any] = field(default_factory=dict)
-    coverage_kind: str | None = None
-    coverage_min: float = 0.0
-    min_samples: int = 1
-    staffed: bool = True
-    unit: str = ""
+    window: Span
+    totals: Totals | None
+    histogram: Counter[Bucket] = field(default_factory=Counter)
+    open_ages: tuple[float, ...] = ()
+    since: datetime | None = None
+    subjects: tuple[int, int] | None = None
+    of_slices: tuple[tuple[float, float], ...] = ()
+    counts: Mapping[timedelta, Count] = field(default_factory=dict)
+    expected_total: float | None = None
+    held: Count = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer: the number (None without facts), the state, the reason in words, how many facts, and their coverage (0-1)."""
+    """The answer: the number (None without facts), the state, the reason in words, how many facts, their coverage (0-1), the budget."""
 
     value: float | None
     state: State
     reason: str
     n: int
     coverage: float | None = None
+    window: Span | None = None
+    weight: int = 0
+    good: int = 0
+    budget: Budget | None = None
 
 
-def compile(question: Question) -> tuple[LiteralString, dict[str, Any]]:
-    """The SQL that answers a question: the number of facts, the value, the subjects seen and the subjects there are."""
-    params: dict[str, Any] = {"fact": question.fact, "window": question.window, "kind": question.coverage_kind}
-    where: LiteralString = "name = %(fact)s and ts > now() - %(window)s::interval"
-    if question.where:
-        where += " and attrs @> %(where)s::jsonb"
-        params["where"] = orjson.dumps(question.where).decode()
-    if question.method == "percentile":
-        params["p"] = (question.p or 0) / 100
-    seen: LiteralString = "null::bigint, null::bigint"
-    if question.coverage_kind:
-        seen = (
-            "count(distinct subject) filter (where subject in (select uid from cipo.resource where gk = %(kind)s)),"
-            " (select count(*) from cipo.resource where gk = %(kind)s)"
-        )
-    return "select count(*), " + AGGREGATES[question.method] + ", " + seen + " from cipo.fact where " + where, params
+def number(
+    indicator: Indicator, totals: Totals | None, histogram: Counter[Bucket], span: timedelta, extra: Sequence[float] = ()
+) -> float | None:
+    """The indicator's number over totals and histogram; ``extra``: values that are not in them (what is open and late already)."""
+    if indicator.method in ("percentile", "duration"):
+        low = min([*([totals.low] if totals else []), *extra], default=0.0)
+        high = max([*([totals.high] if totals else []), *extra], default=0.0)
+        counted = histogram + Counter(bucket_of(value) for value in extra) if extra else histogram
+        return percentile(counted, indicator.p if indicator.p is not None else 95.0, low, high)
+    return ANSWERS[indicator.method](totals, indicator, span) if totals is not None and totals.weight else None
 
 
-def judge(question: Question, n: int, value: float | None, seen: int | None = None, total: int | None = None) -> Verdict:
+# A durability fact's value is how many objects were lost, its weight the object-days they were at risk.
+ANSWERS: Mapping[str, Callable[[Totals, Indicator, timedelta], float | None]] = {
+    "ratio": lambda totals, _, __: totals.good / totals.weight,
+    "mean": lambda totals, _, __: float(totals.total / totals.weight),
+    "sum": lambda totals, _, __: float(totals.total),
+    "count": lambda totals, _, __: float(totals.weight),
+    "rate": lambda totals, indicator, span: totals.weight / (span / (indicator.per or span)),
+    "min": lambda totals, _, __: totals.low,
+    "max": lambda totals, _, __: totals.high,
+    "last": lambda totals, _, __: totals.last,
+    "durability": lambda totals, _, __: nines(int(totals.total), totals.weight / DAYS_A_YEAR),
+}
+
+
+def judge(
+    objective: Objective, inputs: Inputs, now: datetime, *, state_before: BudgetState = "Unknown", alerts_before: Iterable[Alert] = ()
+) -> Verdict:
     """The verdict on what was found."""
-    coverage = None if not question.coverage_kind else 1.0 if not total else min(1.0, (seen or 0) / total)
+    totals, (start, end) = inputs.totals, inputs.window
+    late = tuple(age for age in inputs.open_ages if not objective.limit.keeps(age))
+    n = (totals.n if totals else 0) + len(late)
+    totals = _with_missing(objective, inputs, now)
+    value = number(objective.indicator, totals, inputs.histogram, _elapsed(objective, inputs.window, now), late)
+    coverage = _coverage(objective, inputs, now)
+    state, reason = _state(objective, inputs, now, n, value, coverage)
+    known = state != "unknown"
+    bad_of = _budget_count(objective, inputs, totals)
+    spent = budgets.spend(
+        objective,
+        bad_of,
+        inputs.counts,
+        now=now,
+        expected_total=inputs.expected_total,
+        state_before=state_before,
+        alerts_before=alerts_before,
+        known=known,
+    )
+    return Verdict(value, state, reason, n, coverage, (start, end), totals.weight if totals else 0, totals.good if totals else 0, spent)
+
+
+def _state(objective: Objective, inputs: Inputs, now: datetime, n: int, value: float | None, coverage: float | None) -> tuple[State, str]:
+    data = objective.data
     if not n or value is None:
-        why = f"no facts in the last {words(question.window)}" if question.staffed else f"no facts yet: {question.unit} is not staffed"
-        return Verdict(None, "unknown", why, n, coverage)
-    if n < question.min_samples:
-        return Verdict(value, "unknown", f"measuring ({n} of {question.min_samples} facts)", n, coverage)
-    met = keeps(question, value)
-    if coverage is not None and coverage < question.coverage_min and (met or not _missed_anyway(question, value, coverage)):
-        return Verdict(value, "unknown", f"only {coverage:.1%} was looked at; {question.coverage_min:.0%} is needed to say", n, coverage)
-    return Verdict(value, "met" if met else "missed", "", n, coverage)
+        why = f"no facts in {_window_words(objective)}" if objective.staffed else f"no facts yet: {objective.owner} not staffed"
+        return "unknown", why
+    silence, last = data.silence, inputs.totals.last_at if inputs.totals else None
+    if silence is not None and last is not None and now - last > silence:
+        return "unknown", f"no facts since {last:%Y-%m-%d %H:%M} UTC; {_cadence(objective)}"
+    if n < data.min_events:
+        return "unknown", f"measuring ({n:,} of {data.min_events:,} facts)"
+    met = objective.limit.keeps(value)
+    floor_of = data.coverage.share if data.coverage else data.min_coverage
+    if coverage is not None and coverage < floor_of and (met or not _missed_anyway(objective, value, coverage)):
+        return "unknown", f"only {coverage:.1%} was looked at; {floor_of:.0%} is needed to say"
+    return ("met" if met else "missed"), ""
 
 
-def keeps(question: Question, value: float) -> bool:
-    """Whether a value keeps the promise."""
-    if question.min is not None:
-        return value > question.min if question.exclusive else value >= question.min
-    limit = question.max if question.max is not None else float("inf")
-    return value < limit if question.exclusive else value <= limit
+def _window_words(objective: Objective) -> str:
+    window = objective.window
+    return f"the last {words(window.span)}" if isinstance(window, Rolling) else f"this period of {window}"
 
 
-def _missed_anyway(question: Question, value: float, coverage: float) -> bool:
+def _cadence(objective: Objective) -> str:
+    every = objective.data.every
+    seconds = every.total_seconds() if every else 0
+    return (
+        f"one is expected every {seconds:g} s"
+        if 0 < seconds < 60
+        else f"one is expected every {words(every)}"
+        if every
+        else "they stopped arriving"
+    )
+
+
+def _missed_anyway(objective: Objective, value: float, coverage: float) -> bool:
     """A share is missed for sure when it would be even if all that nobody looked at were good."""
-    return question.method == "ratio" and question.min is not None and not keeps(question, value * coverage + (1 - coverage))
+    if objective.indicator.method != "ratio":
+        return False
+    best = value * coverage + (1 - coverage) * (1 if objective.limit.least else 0)
+    return not objective.limit.keeps(best)
 
 
-async def evaluate(db: Database, question: Question) -> Verdict:
-    """Ask the facts."""
-    sql, params = compile(question)
-    n, value, seen, total = (await db.fetch(sql, params))[0]
-    return judge(question, n, None if value is None else float(value), seen, total)
+def _elapsed(objective: Objective, window: Span, now: datetime) -> timedelta:
+    """How long the window has run: a rolling one always wholly, a calendar period up to now."""
+    start, end = window
+    return end - start if isinstance(objective.window, Rolling) else min(end, floor(now, MINUTE) + timedelta(minutes=1)) - start
 
 
-def words(span: timedelta) -> str:
-    """``90 days``, ``36 hours``."""
-    hours = span.total_seconds() / 3600
-    return f"{hours / 24:g} days" if hours % 24 == 0 else f"{hours:g} hours"
+def _expected_minutes(objective: Objective, inputs: Inputs, now: datetime) -> int:
+    """Minutes in which a fact was due, from the first one ever."""
+    start, end = inputs.window
+    begin = max(start, floor(inputs.since, MINUTE)) if inputs.since else start
+    until = min(end, floor(now, MINUTE) + timedelta(minutes=1))
+    every = objective.data.every or timedelta(minutes=1)
+    return int(max(until - begin, timedelta(0)) / max(every, timedelta(minutes=1)))
 
 
-async def record(db: Database, name: str, verdict: Verdict) -> None:
-    """Keep the point for the history plot: when the verdict changed, or an hour after the last."""
-    await db.execute(
-        "insert into cipo.kpi_point (kpi, at, value, state, n) select %(k)s, date_trunc('milliseconds', clock_timestamp()), %(v)s, %(s)s, %(n)s"
-        " where not exists (select 1 from (select * from cipo.kpi_point where kpi = %(k)s order by at desc limit 1) p"
-        "   where p.at > now() - interval '1 hour' and p.state = %(s)s and p.value is not distinct from %(v)s::float8)"
-        " on conflict do nothing",
-        {"k": name, "v": verdict.value, "s": verdict.state, "n": verdict.n},
+def _coverage(objective: Objective, inputs: Inputs, now: datetime) -> float | None:
+    if inputs.subjects is not None:
+        seen, there = inputs.subjects
+        return 1.0 if not there else min(1.0, seen / there)
+    if objective.data.every is None:
+        return None
+    expected = _expected_minutes(objective, inputs, now)
+    filled = inputs.totals.filled if inputs.totals else 0
+    return min(1.0, filled / expected) if expected else None
+
+
+def _with_missing(objective: Objective, inputs: Inputs, now: datetime) -> Totals | None:
+    """The totals with what the missing minutes count as. Only weight and good change: nobody saw a value there."""
+    totals, data = inputs.totals, objective.data
+    if totals is None or data.every is None or data.missing.policy == "ignore" or objective.indicator.method != "ratio":
+        return totals
+    missing = max(0, _expected_minutes(objective, inputs, now) - totals.filled)
+    each = max(1, round(timedelta(minutes=1) / data.every))
+    policy = data.missing.policy
+    if policy == "hold":
+        return _plus(totals, int(inputs.held.total), int(inputs.held.total - inputs.held.bad))
+    matched = (policy == "good") == objective.matched_is_good
+    return _plus(totals, missing * each, missing * each if matched else 0)
+
+
+def _plus(totals: Totals, weight: int, good: int) -> Totals:
+    return Totals(
+        totals.n,
+        totals.weight + weight,
+        totals.good + good,
+        totals.total,
+        totals.low,
+        totals.high,
+        totals.last,
+        totals.last_at,
+        totals.filled,
     )
 
 
-async def history(db: Database, name: str, days: int = 90) -> list[dict[str, Any]]:
-    """Points of the last ``days``: ``{at, value, state, n}``."""
-    rows = await db.fetch(
-        "select at, value, state, n from cipo.kpi_point where kpi = %s and at > now() - %s * interval '1 day' order by at", (name, days)
-    )
-    return [dict(zip(("at", "value", "state", "n"), row, strict=True)) for row in rows]
+def _budget_count(objective: Objective, inputs: Inputs, totals: Totals | None) -> Count:
+    budgeting = objective.budgeting
+    if budgeting.method == "Timeslices":
+        return budgets.timeslices(inputs.of_slices, budgeting.slice_target or 0.0)
+    if budgeting.method == "RatioTimeslices":
+        return budgets.ratio_timeslices(inputs.of_slices)
+    return Count(0, 0) if totals is None else count(objective, totals.good, totals.weight)
 
 
-async def sparklines(db: Database, days: int = 90) -> dict[str, list[tuple[float | None, str]]]:
-    """The last point of each day, per KPI, for the small plots."""
-    rows = await db.fetch(
-        "select distinct on (kpi, at::date) kpi, value, state from cipo.kpi_point where at > now() - %s * interval '1 day' order by kpi, at::date, at desc",
-        (days,),
-    )
-    lines: dict[str, list[tuple[float | None, str]]] = {}
-    for kpi, value, state in rows:
-        lines.setdefault(kpi, []).append((value, state))
-    return lines
+def count(objective: Objective, matched: int, weight: int) -> Count:
+    """Bad and all of events; what passes the test is bad where less is better (``Failed Pipelines < 2%``)."""
+    return Count(weight - matched if objective.matched_is_good else matched, weight)
 
 
-async def facts(db: Database, question: Question, *, limit: int = 50, worst: bool = True) -> list[dict[str, Any]]:
-    """The facts behind a number, the ones that hurt it most first (or the newest): each names its subject and its event."""
-    where: LiteralString = "name = %(fact)s and ts > now() - %(window)s::interval" + (
-        " and attrs @> %(where)s::jsonb" if question.where else ""
-    )
-    order: LiteralString = ("value asc, " if question.min is not None else "value desc, ") if worst else ""
-    rows = await db.fetch(
-        "select ts, value, gk, object, subject::text, attrs, unit, simulated, seq from cipo.fact where "
-        + where
-        + " order by "
-        + order
-        + "ts desc limit %(limit)s",
-        {"fact": question.fact, "window": question.window, "where": orjson.dumps(question.where).decode(), "limit": limit},
-    )
-    return [dict(zip(("at", "value", "gk", "name", "uid", "attrs", "unit", "simulated", "seq"), row, strict=True)) for row in rows]
+def look_back(
+    objective: Objective, minutes: Iterable[tuple[datetime, int, int]], quarters: Iterable[tuple[datetime, int, int]], now: datetime
+) -> dict[timedelta, Count]:
+    """Bad and all of each look-back window from (at, matched, weight): up to 6 h by the minute, longer ones by the quarter."""
+    fine, coarse = list(minutes), list(quarters)
+    found = {}
+    for span in budgets.LOOK_BACK:
+        start, end = Rolling(span).bounds(now)
+        parts = fine if span <= FINE else coarse
+        found[span] = _counted(objective, [(at, good, weight) for at, good, weight in parts if start <= at < end], start)
+    return found
+
+
+def _counted(objective: Objective, parts: list[tuple[datetime, int, int]], start: datetime) -> Count:
+    budgeting = objective.budgeting
+    if budgeting.method == "Occurrences" or budgeting.slice is None:
+        return count(objective, sum(good for _, good, _ in parts), sum(weight for _, _, weight in parts))
+    cut: dict[int, tuple[float, float]] = {}
+    for at, matched, weight in parts:
+        one = count(objective, matched, weight)
+        key = int((at - start) / budgeting.slice)
+        good, total = cut.get(key, (0.0, 0.0))
+        cut[key] = (good + one.total - one.bad, total + one.total)
+    if budgeting.method == "Timeslices":
+        return budgets.timeslices(cut.values(), budgeting.slice_target or 0.0)
+    return budgets.ratio_timeslices(cut.values())
+
+
+def held_over(objective: Objective, filled: Sequence[tuple[datetime, int, int]], end: datetime) -> Count:
+    """What the missing minutes after each filled one count as when its ratio is held for a while."""
+    longest = int(objective.data.missing.hold / timedelta(minutes=1))
+    each = max(1, round(timedelta(minutes=1) / objective.data.every)) if objective.data.every else 1
+    bad = total = 0.0
+    for (at, matched, weight), (next_at, _, _) in zip(filled, [*filled[1:], (end, 0, 0)], strict=True):
+        gap = int((next_at - at) / timedelta(minutes=1)) - 1
+        minutes = min(max(gap, 0), longest)
+        if minutes and weight:
+            bad += minutes * each * (1 - matched / weight)
+            total += minutes * each
+    return Count(round(bad), round(total))

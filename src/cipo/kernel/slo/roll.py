@@ -1,0 +1,304 @@
+"""The roller: minutes whose facts changed become slices again, whole, whoever wrote late, twice or corrected.
+
+A batch is one transaction: it takes marks, recomputes the marked minutes from their facts, then the quarters and days above them, and
+notes which published periods are to be looked at again. Killed anywhere, the marks are still there and the next run does the same work
+to the same end. One roller at a time per fact, by an advisory lock taken before anything is read: a recomputation can never overwrite a
+newer one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, LiteralString
+
+from cipo.kernel.slo.objective import NEEDS_BUCKETS, Indicator, Objective, Term, Test, where
+from cipo.kernel.slo.slices import expression, planned_freely
+from cipo.kernel.slo.windows import DAY, MINUTE, QUARTER, SIZES, Rolling, floor
+from cipo.kernel.store.db import Conn, Database
+
+BATCH_MINUTES = 1500
+KEEP_MINUTES = timedelta(days=8)
+"""How long minutes are kept: longer than any page or ticket tier looks back, with a margin for late facts."""
+UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+
+LOCK: LiteralString = "select pg_advisory_xact_lock(hashtext('cipo.roll'), hashtext(%s))"
+TAKE: LiteralString = "delete from cipo.fact_dirty where name = %s and at in (select distinct at from cipo.fact_dirty where name = %s order by at limit %s) returning at"
+FACTS: LiteralString = """
+select date_bin('1 minute', f.ts, 'epoch') at time zone 'UTC' as slice, f.ts at time zone 'UTC' as at, f.value, f.weight,
+  case when f.value {op} {limit} then 1 else 0 end as hit
+from unnest(%(minutes)s::timestamptz[]) as marked(minute)
+join cipo.fact f on f.name = %(fact)s and f.ts >= marked.minute and f.ts < marked.minute + interval '1 minute'
+where not exists (select 1 from cipo.fact_superseded s where s.id = f.id){where}
+"""
+# A duration ends with the end's fact and belongs to its minute; it began with the subject's last start before that.
+DURATIONS: LiteralString = """
+select date_bin('1 minute', f.ts, 'epoch') at time zone 'UTC' as slice, f.ts at time zone 'UTC' as at,
+  cipo.business_seconds(%(calendar)s, began.ts, f.ts) / %(unit_s)s as value, f.weight, 1 as hit
+from unnest(%(minutes)s::timestamptz[]) as marked(minute)
+join cipo.fact f on f.name = %(end)s and f.ts >= marked.minute and f.ts < marked.minute + interval '1 minute'
+cross join lateral (
+  select b.ts from cipo.fact b where b.name = %(fact)s and b.subject = f.subject and b.ts <= f.ts
+    and not exists (select 1 from cipo.fact_superseded s where s.id = b.id) order by b.ts desc limit 1) as began
+where not exists (select 1 from cipo.fact_superseded s where s.id = f.id){where}
+"""
+ENDS: LiteralString = """
+select distinct date_bin('1 minute', e.ts, 'epoch') from unnest(%(minutes)s::timestamptz[]) as marked(minute)
+join cipo.fact b on b.name = %(fact)s and b.ts >= marked.minute and b.ts < marked.minute + interval '1 minute'
+join cipo.fact e on e.name = %(end)s and e.subject = b.subject and e.ts >= b.ts
+"""
+INTO_SLICE: LiteralString = (
+    "insert into cipo.slice (series, size, at, n, weight, good, total, low, high, last, last_at, filled)"
+    " select %(series)s, %(size)s, slice at time zone 'UTC', n, weight, good, total, low, high, last, last_at at time zone 'UTC', {filled} from ({body}) as found"
+)
+INTO_BUCKET: LiteralString = (
+    "insert into cipo.slice_bucket (series, size, at, sign, bucket, n)"
+    " select %(series)s, %(size)s, slice at time zone 'UTC', sign, bucket, n from ({body}) as found"
+)
+FINER: LiteralString = """
+from unnest(%(edges)s::timestamptz[]) as marked(edge)
+join cipo.{table} p on p.series = %(series)s and p.size = %(finer)s and p.at >= marked.edge and p.at < marked.edge + %(length)s
+"""
+FINER_SLICES: LiteralString = (
+    "select marked.edge at time zone 'UTC' as slice, p.n, p.weight, p.good, p.total, p.low, p.high, p.last, p.last_at at time zone 'UTC' as last_at, p.filled"
+    + FINER.replace("{table}", "slice")
+)
+FINER_BUCKETS: LiteralString = "select marked.edge at time zone 'UTC' as slice, p.sign, p.bucket, p.n" + FINER.replace(
+    "{table}", "slice_bucket"
+)
+REOPEN: LiteralString = (
+    "insert into cipo.kpi_reopened (kpi, start) select distinct p.kpi, p.start from cipo.kpi_period p"
+    ' join unnest(%s::timestamptz[]) as marked(minute) on marked.minute >= p.from_at and marked.minute < p."end" where p.series = %s on conflict do nothing'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A registered definition: its number, and what its facts are selected by."""
+
+    id: int
+    fact: str
+    end: str | None
+    where: tuple[Term, ...]
+    good: Test
+    calendar: str
+    unit: str
+    buckets: bool
+    keep: timedelta
+
+
+async def ensure(db: Database, objectives: Iterable[Objective]) -> dict[str, int]:
+    """Register what the objectives measure; the series of each by the objective's name. A new one is filled from facts that are there."""
+    found: dict[str, int] = {}
+    for objective in objectives:
+        indicator = objective.indicator
+        async with db.transaction() as conn:
+            for name in sorted(indicator.facts):
+                await conn.execute(LOCK, (name,))
+            found[objective.name] = await _register(conn, indicator, _keep(objective))
+    return found
+
+
+def _keep(objective: Objective) -> timedelta:
+    """Minutes are needed as long as the window when it is cut finer than quarters."""
+    if objective.finest != MINUTE:
+        return KEEP_MINUTES
+    span = objective.window.span if isinstance(objective.window, Rolling) else timedelta(days=366)
+    return max(KEEP_MINUTES, span + KEEP_MINUTES if objective.budgeting.slice else KEEP_MINUTES)
+
+
+async def _register(conn: Conn, indicator: Indicator, keep: timedelta) -> int:
+    buckets = indicator.method in NEEDS_BUCKETS
+    definition = _definition(indicator)
+    row = await (await conn.execute("select id, buckets, keep from cipo.series where definition = %s", (definition,))).fetchone()
+    if row is not None and (row[1] or not buckets) and row[2] >= keep:
+        return int(row[0])
+    made = await (
+        await conn.execute(
+            "insert into cipo.series (definition, fact, end_fact, buckets, keep) values (%s, %s, %s, %s, %s) on conflict (definition)"
+            " do update set buckets = cipo.series.buckets or excluded.buckets, keep = greatest(cipo.series.keep, excluded.keep) returning id",
+            (definition, indicator.fact, indicator.end, buckets, keep),
+        )
+    ).fetchone()
+    assert made is not None
+    await conn.execute(
+        "insert into cipo.fact_dirty (name, at) select distinct name, date_bin('1 minute', ts, 'epoch') from cipo.fact where name = any(%s)",
+        (list(indicator.facts),),
+    )
+    return int(made[0])
+
+
+def _definition(indicator: Indicator) -> str:
+    """The definition, with the unit where it shapes the values."""
+    if indicator.end is None:
+        return indicator.definition
+    return json.dumps({**json.loads(indicator.definition), "unit": indicator.unit}, sort_keys=True, separators=(",", ":"))
+
+
+async def waiting(db: Database) -> list[str]:
+    """Facts with marked minutes."""
+    return [name for (name,) in await db.fetch("select distinct name from cipo.fact_dirty")]
+
+
+async def roll(db: Database, names: Sequence[str] | None = None, *, batch: int = BATCH_MINUTES) -> int:
+    """Recompute what is marked, of some facts or of all; the number of minutes done."""
+    done = 0
+    for name in names if names is not None else await waiting(db):
+        while taken := await roll_batch(db, name, batch):
+            done += taken
+    return done
+
+
+async def roll_batch(db: Database, name: str, limit: int = BATCH_MINUTES) -> int:
+    """One transaction's worth of one fact's marks; how many minutes it took."""
+    async with db.transaction() as conn:
+        await conn.execute(LOCK, (name,))
+        minutes = sorted({at for (at,) in await (await conn.execute(TAKE, (name, name, limit))).fetchall()})
+        if not minutes:
+            return 0
+        async with planned_freely(conn):
+            now = (await (await conn.execute("select now()")).fetchall())[0][0]
+            for series in await _series_of(conn, name):
+                await _recompute(conn, series, await _belonging(conn, series, name, minutes), now)
+        return len(minutes)
+
+
+async def _series_of(conn: Conn, name: str) -> list[Series]:
+    rows = await (
+        await conn.execute(
+            "select id, definition, fact, end_fact, buckets, keep from cipo.series where fact = %s or end_fact = %s order by id",
+            (name, name),
+        )
+    ).fetchall()
+    return [_series(*row) for row in rows]
+
+
+def _series(id: int, definition: str, fact: str, end: str | None, buckets: bool, keep: timedelta) -> Series:
+    parts = json.loads(definition)
+    return Series(
+        id,
+        fact,
+        end,
+        where(parts.get("where")),
+        Test.parse(parts["good"]) if "good" in parts else Test(),
+        parts.get("calendar", ""),
+        parts.get("unit", "s"),
+        buckets,
+        keep,
+    )
+
+
+async def _belonging(conn: Conn, series: Series, name: str, minutes: list[datetime]) -> list[datetime]:
+    """The minutes of the series that these marks concern: a start that changed concerns the minutes of the ends after it."""
+    if series.end is None or name == series.end:
+        return minutes
+    found = await conn.execute(ENDS, {"minutes": minutes, "fact": series.fact, "end": series.end})
+    return sorted(at for (at,) in await found.fetchall())
+
+
+async def _recompute(conn: Conn, series: Series, minutes: list[datetime], now: datetime) -> None:
+    if not minutes:
+        return
+    # Minutes of long ago were dropped: their quarter is built from all of them again, from the facts.
+    kept_from = floor(now - series.keep, QUARTER)
+    quarters = sorted({floor(minute, QUARTER) for minute in minutes})
+    old = {quarter for quarter in quarters if quarter < kept_from}
+    whole = sorted({minute for minute in minutes} | {quarter + timedelta(minutes=n) for quarter in old for n in range(QUARTER)})
+    await _replace(conn, series, MINUTE, whole, *selection(series), {"minutes": whole})
+    await _coarsen(conn, series, QUARTER, quarters)
+    await _coarsen(conn, series, DAY, sorted({floor(quarter, DAY) for quarter in quarters}))
+    await conn.execute(
+        "update cipo.series set since = least(since, (select min(at) from cipo.slice where series = %(s)s and size = 1 and at = any(%(m)s)))"
+        " where id = %(s)s and (since is null or since > %(first)s)",
+        {"s": series.id, "m": whole, "first": whole[0]},
+    )
+    await conn.execute(REOPEN, (minutes, series.id))
+
+
+async def _replace(
+    conn: Conn, series: Series, size: int, edges: list[datetime], facts: LiteralString, params: dict[str, Any], more: dict[str, Any]
+) -> None:
+    await _clear(conn, series, size, edges)
+    given = {**params, **more, "series": series.id, "size": size}
+    await conn.execute(
+        "with facts as materialized (" + facts + ") " + INTO_SLICE.replace("{filled}", "1").replace("{body}", expression("slices")), given
+    )
+    if series.buckets:
+        await conn.execute("with facts as (" + facts + ") " + INTO_BUCKET.replace("{body}", expression("buckets")), given)
+
+
+async def _coarsen(conn: Conn, series: Series, size: int, edges: list[datetime]) -> None:
+    await _clear(conn, series, size, edges)
+    finer = SIZES[SIZES.index(size) - 1]
+    given = {"series": series.id, "size": size, "finer": finer, "edges": edges, "length": timedelta(minutes=size)}
+    body = INTO_SLICE.replace("{filled}", "filled").replace("{body}", expression("merged_slices"))
+    await conn.execute("with slices as (" + FINER_SLICES + ") " + body, given)
+    if series.buckets:
+        await conn.execute("with buckets as (" + FINER_BUCKETS + ") " + INTO_BUCKET.replace("{body}", expression("merged_buckets")), given)
+
+
+async def _clear(conn: Conn, series: Series, size: int, edges: list[datetime]) -> None:
+    await conn.execute("delete from cipo.slice where series = %s and size = %s and at = any(%s)", (series.id, size, edges))
+    if series.buckets:
+        await conn.execute("delete from cipo.slice_bucket where series = %s and size = %s and at = any(%s)", (series.id, size, edges))
+
+
+def selection(series: Series) -> tuple[LiteralString, dict[str, Any]]:
+    """The series' facts of ``%(minutes)s`` as SQL with parameters: slice, at, value, weight, hit."""
+    terms, params = condition(series.where)
+    if series.end is not None:
+        params |= {"fact": series.fact, "end": series.end, "calendar": series.calendar, "unit_s": UNIT_SECONDS.get(series.unit, 1.0)}
+        return DURATIONS.replace("{where}", terms), params
+    op: LiteralString = SQL_TESTS[series.good.op]
+    params |= {"fact": series.fact, "limit": series.good.value}
+    return FACTS.replace("{op}", op).replace("{limit}", "%(limit)s").replace("{where}", terms), params
+
+
+SQL_TESTS: dict[str, LiteralString] = {"==": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+
+
+def condition(terms: Sequence[Term]) -> tuple[LiteralString, dict[str, Any]]:
+    """Terms as SQL over ``f.attrs``, every value a parameter."""
+    text: LiteralString = ""
+    params: dict[str, Any] = {}
+    for number, term in enumerate(terms):
+        key: LiteralString = TERM_NAMES[number]
+        params[f"{key}_attr"] = term.attr
+        if term.op == "in":
+            text += (" and f.attrs->%({k}_attr)s = any(%({k})s::jsonb[])").replace("{k}", key)
+            params[key] = [json.dumps(value) for value in term.values]
+        elif term.op == "glob":
+            text += (" and f.attrs->>%({k}_attr)s like %({k})s").replace("{k}", key)
+            params[key] = _like(str(term.values[0]))
+        else:
+            op: LiteralString = SQL_TESTS[term.op]
+            text += (
+                (
+                    " and case when jsonb_typeof(f.attrs->%({k}_attr)s) = 'number' then (f.attrs->>%({k}_attr)s)::float8 {op} %({k})s else false end"
+                )
+                .replace("{k}", key)
+                .replace("{op}", op)
+            )
+            params[key] = term.values[0]
+    return text, params
+
+
+TERM_NAMES: tuple[LiteralString, ...] = ("t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7")
+
+
+def _like(glob: str) -> str:
+    """A glob as a pattern of LIKE."""
+    escaped = glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped.replace("*", "%").replace("?", "_")
+
+
+async def forget(db: Database) -> int:
+    """Drop minutes that no tier or late fact needs any more; quarters and days stay. The number of slices dropped."""
+    gone = 0
+    for id, keep, now in await db.fetch("select id, keep, now() from cipo.series"):
+        edge = floor(now - keep, DAY)
+        gone += await db.execute("delete from cipo.slice where series = %s and size = 1 and at < %s", (id, edge))
+        await db.execute("delete from cipo.slice_bucket where series = %s and size = 1 and at < %s", (id, edge))
+    return gone
