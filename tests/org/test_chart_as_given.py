@@ -75,7 +75,7 @@ def test_1a_has_no_edge_to_1f_and_1f_meets_1d_nowhere(chart: Chart) -> None:
 def test_each_kpi_names_a_fact_a_window_and_a_formula_in_words(chart: Chart) -> None:
     accuracy = chart.kpi("inventory-accuracy")
     assert (accuracy.unit, accuracy.indicator.method, accuracy.indicator.fact) == ("1A/U-W2", "ratio", "cmdb.count")
-    assert accuracy.span.days == 90
+    assert accuracy.window == "90d"
     assert str(accuracy.objective) == "≥ 1"
     assert accuracy.coverage is not None
     assert (accuracy.coverage.kind, accuracy.coverage.min) == ("Asset.facilities.cipo", 0.95)

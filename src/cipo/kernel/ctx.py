@@ -53,6 +53,7 @@ class Ctx:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self.note = ""
+        self.reason = ""
         self.deleted_self = False
 
     # -- who and when

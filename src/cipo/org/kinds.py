@@ -6,20 +6,39 @@ its reconciler, from facts alone; it looks when a fact it reads is written, and 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from cipo.kernel import Again, Column, Ctx, Kind, Model, Status, field
 from cipo.kernel import Unit as Declared
 from cipo.kernel.principal import SYSTEM
-from cipo.kernel.slo import measure
+from cipo.kernel.slo import course, period
+from cipo.kernel.slo import look as looking
+from cipo.kernel.slo.budget import Alert
+from cipo.kernel.slo.measure import Verdict
+from cipo.kernel.slo.objective import (
+    ALWAYS,
+    METHODS,
+    Alerting,
+    Budgeting,
+    Coverage,
+    Data,
+    Indicator,
+    Limit,
+    Missing,
+    Objective,
+    Test,
+    where,
+)
+from cipo.kernel.slo.windows import Rolling, Window, calendar, duration
 from cipo.kernel.store.resources import Resources
 from cipo.kernel.unit import Registry, slug
 from cipo.org import chart as charts
 from cipo.org import model
 
 GROUP = "org.cipo"
-LOOK_EVERY = timedelta(minutes=5)
+REST_S = 60.0
+PERIODS = 6
 unit = Declared("kernel/org", group=GROUP)
 OWNER = "Part of the chart whose row this is."
 
@@ -95,12 +114,14 @@ class Unit(Kind[UnitSpec, Status]):
 class KpiIndicator(Model):
     """How facts become the number."""
 
-    method: Literal["ratio", "percentile", "mean", "count", "count_per_day", "sum", "min", "max"] = field(
-        help="How the facts are put together."
-    )
+    method: Literal[METHODS] = field(help="How the facts are put together.")  # type: ignore[valid-type]  # the engine's own list
     fact: str = field(length=80, help="The fact it reads.")
+    where: dict[str, Any] = field(dict, help="Attributes the facts must have: a value, a list, a glob, or a comparison.")
+    good: str = field("value == 1", length=40, help="Which facts a share counts.")
     p: float | None = field(None, min=0, max=100, help="Which percentile.")
-    where: dict[str, Any] = field(dict, help="Attributes the facts must have.")
+    per: str = field("", length=16, help="Unit of time of a rate.")
+    end: str = field("", length=80, help="The fact that ends a duration.")
+    calendar: str = field(ALWAYS, length=63, help="Whose open hours count in a duration.")
     unit: str = field(length=16, help="Unit of measure of the number.")
 
 
@@ -110,7 +131,25 @@ class KpiObjective(Model):
     min: float | None = field(None, help="At least.")
     max: float | None = field(None, help="At most.")
     exclusive: bool = field(False, help="Whether the limit itself no longer counts.")
+    target: float | None = field(None, min=0, max=1, help="Promised share of good slices, when the number itself is no share.")
     text: str = field("", length=40, help="The same in signs.")
+
+
+class KpiWindow(Model):
+    """Over which time: rolling, or by the calendar of a place."""
+
+    rolling: str = field("", length=16, help="The last so long, such as 90d.")
+    calendar: str = field("", length=16, help="The calendar period, such as 1Q.")
+    start: str = field("", length=32, help="When the first period began, by the clock of the zone.")
+    time_zone: str = field("UTC", length=64, help="Whose calendar.")
+
+
+class KpiBudgeting(Model):
+    """How badness is counted."""
+
+    method: Literal["Occurrences", "Timeslices", "RatioTimeslices"] = field("Occurrences", help="By events, or by slices of time.")
+    slice: str = field("", length=16, help="How long a slice is.")
+    target: float | None = field(None, min=0, max=1, help="The share that makes a slice good.")
 
 
 class KpiCoverage(Model):
@@ -118,6 +157,26 @@ class KpiCoverage(Model):
 
     kind: str = field(length=80, help="Of which kind.")
     min: float = field(min=0, max=1, help="Which share.")
+
+
+class KpiData(Model):
+    """How complete the facts must be."""
+
+    every: str = field("", length=16, help="The cadence at which facts come; empty when they come with the work.")
+    missing: str = field("ignore", length=16, help="What a minute without facts counts as: ignore, bad, good or hold.")
+    min_coverage: float = field(0.95, min=0, max=1, help="Which share of the minutes must have facts.")
+    absent_after: str = field("", length=16, help="After how long a silence the number is unknown.")
+    lateness: str = field("1h", length=16, help="How late facts may come before a period is published.")
+    min_samples: int = field(1, min=1, help="How many facts it needs.")
+    coverage: KpiCoverage | None = field(None, help="How many of a kind must have been looked at before it says anything.")
+
+
+class KpiAlerting(Model):
+    """Who is told when the budget burns."""
+
+    policy: str = field("", length=63, help="The tiers; empty for those that fit the window.")
+    min_bad_events: int = field(3, min=1, help="How many bad events it takes.")
+    absolute: int | None = field(None, help="This many bad events in 6 hours always warn.")
 
 
 class KpiSpec(Model):
@@ -128,13 +187,50 @@ class KpiSpec(Model):
     squad: str = field(length=40, help="The squad that promised.")
     unit: str = field(length=40, help="The unit whose facts measure it.")
     formula: str = field(length=400, help="How it is measured, in words.")
-    window_s: float = field(min=1, help="The rolling window in seconds.")
-    window: str = field(length=16, help="The rolling window as the chart writes it.")
+    honest: str = field("", length=400, help="Why that is an honest measure of the promise.")
     indicator: KpiIndicator = field(help="How facts become the number.")
     objective: KpiObjective = field(help="What is promised.")
-    coverage: KpiCoverage | None = field(None, help="How much must have been looked at before it says anything.")
-    min_samples: int = field(1, min=1, help="How many facts it needs.")
+    window: KpiWindow = field(help="Over which time.")
+    budgeting: KpiBudgeting = field(KpiBudgeting, help="How badness is counted.")
+    data: KpiData = field(KpiData, help="How complete the facts must be.")
+    alerting: KpiAlerting = field(KpiAlerting, help="Who is told when the budget burns.")
     origin: Literal["seed", "derived"] = field(help="Whether the chart itself says so.")
+
+
+class KpiAlert(Model):
+    """A tier of the alert policy that fires."""
+
+    tier: str = field(length=40, help="Which tier.")
+    severity: Literal["page", "ticket"] = field(help="Whether somebody is woken.")
+    since: str = field(length=32, help="Since when (UTC).")
+    calm: int = field(0, help="Calm evaluations in a row.")
+    calm_since: str | None = field(None, help="Since when it has been calm.")
+
+
+class KpiBudget(Model):
+    """What is left of the badness that the promise allows."""
+
+    state: Literal["Healthy", "Warning", "AtRisk", "Exhausted", "Unknown"] = field("Unknown", help="How it stands.")
+    target: float = field(help="The share that must be good.")
+    counted_in: Literal["events", "slices"] = field("events", help="What is counted.")
+    bad: float = field(help="Bad ones in the window.")
+    total: float = field(help="All in the window.")
+    remaining: float = field(help="The share of the budget that is left; below 0 when overspent.")
+    consumed_of_period: float = field(help="Spent of what the whole period will allow.")
+    burn: dict[str, float | None] = field(dict, help="Burn rate by look-back window; 1 spends the budget exactly.")
+    alerts: list[KpiAlert] = field(list, key="tier", help="Tiers that fire.")
+    exhausts_at: str | None = field(None, help="When it is used up if the last six hours go on.")
+
+
+class KpiPeriod(Model):
+    """A closed period as it was published last."""
+
+    start: str = field(length=32, help="Its beginning.")
+    end: str = field(length=32, help="Its end.")
+    revision: int = field(help="1 at the close; more when facts came late.")
+    value: float | None = field(None, help="The number.")
+    state: Literal["met", "missed", "unknown"] = field(help="Whether the promise was kept.")
+    reason: str = field("", length=400, help="Why it is unknown, or what made the revision.")
 
 
 class KpiStatus(Status):
@@ -145,6 +241,9 @@ class KpiStatus(Status):
     reason: str = field("not measured yet", length=400, help="Why it is unknown.")
     n: int = field(0, help="How many facts it stands on.")
     coverage: float | None = field(None, help="Which share was looked at (0-1).")
+    budget: KpiBudget | None = field(None, help="The error budget, when the promise allows badness.")
+    periods: list[KpiPeriod] = field(list, key="start", help="The last closed periods, newest first.")
+    measured_at: str | None = field(None, help="As of when (UTC).")
     changed_at: str | None = field(None, help="When state or value last changed (UTC).")
 
 
@@ -156,6 +255,7 @@ class KpiStatus(Status):
         Column("Unit", "spec.unit"),
         Column("State", "status.state"),
         Column("Value", "status.value", "number"),
+        Column("Budget", "status.budget.state"),
         Column("Facts", "status.n", "integer"),
         Column("Why", "status.reason", wide=True),
     ],
@@ -168,39 +268,169 @@ class Kpi(Kind[KpiSpec, KpiStatus]):
     """A promise of the chart, measured from the facts that the work leaves behind."""
 
 
-def question(kpi: Kpi, registry: Registry) -> measure.Question:
-    """What a KPI asks of its facts."""
+def promise(kpi: Kpi, registry: Registry) -> Objective:
+    """A KPI as the engine's objective."""
     spec = kpi.spec
-    return measure.Question(
+    data, indicator, objective = spec.data, spec.indicator, spec.objective
+    least = objective.min is not None
+    policy, _, hold = data.missing.partition(" ")
+    return Objective(
         name=kpi.name,
-        method=spec.indicator.method,
-        fact=spec.indicator.fact,
-        window=timedelta(seconds=spec.window_s),
-        min=spec.objective.min,
-        max=spec.objective.max,
-        exclusive=spec.objective.exclusive,
-        p=spec.indicator.p,
-        where=spec.indicator.where,
-        coverage_kind=spec.coverage.kind if spec.coverage else None,
-        coverage_min=spec.coverage.min if spec.coverage else 0.0,
-        min_samples=spec.min_samples,
+        indicator=Indicator(
+            indicator.method,
+            indicator.fact,
+            where(indicator.where),
+            Test.parse(indicator.good),
+            indicator.p,
+            _span(indicator.per),
+            indicator.end or None,
+            indicator.calendar,
+            indicator.unit,
+        ),
+        limit=Limit(
+            (">" if objective.exclusive else ">=") if least else ("<" if objective.exclusive else "<="),
+            float(objective.min if objective.min is not None else objective.max or 0.0),
+        ),
+        window=_window(spec.window),
+        target=objective.target,
+        budgeting=Budgeting(spec.budgeting.method, _span(spec.budgeting.slice), spec.budgeting.target),
+        data=Data(
+            allowed_lateness=duration(data.lateness),
+            every=_span(data.every),
+            missing=Missing(policy, duration(hold) if hold else timedelta(0)),  # type: ignore[arg-type]  # the chart's pattern
+            min_coverage=data.min_coverage,
+            min_events=data.min_samples,
+            absent_after=_span(data.absent_after),
+            coverage=Coverage(data.coverage.kind, data.coverage.min) if data.coverage else None,
+        ),
+        alerting=Alerting(spec.alerting.policy or None, spec.alerting.min_bad_events, spec.alerting.absolute),
+        owner=spec.unit,
+        text=spec.text,
         staffed=spec.unit in registry.units,
-        unit=spec.unit,
     )
+
+
+def _span(text: str) -> timedelta | None:
+    return duration(text) if text else None
+
+
+def _window(window: KpiWindow) -> Window:
+    if window.rolling:
+        return Rolling(duration(window.rolling))
+    return calendar(window.calendar, datetime.fromisoformat(window.start), window.time_zone)
 
 
 @unit.reconcile(Kpi)
 async def look(kpi: Kpi, ctx: Ctx) -> Again:
     """Measure it again: a fact was written, or the window moved."""
-    verdict = await measure.evaluate(ctx.db, question(kpi, ctx.registry))
+    objective, before = promise(kpi, ctx.registry), kpi.status.model_copy(deep=True)
+    held = before.budget
+    verdict, series = await looking.look(
+        ctx,
+        objective,
+        state_before=held.state if held else "Unknown",
+        alerts_before=[_alert(one) for one in held.alerts] if held else [],
+    )
+    periods = await period.publish(ctx.db, objective, series, ctx.now) if objective.staffed or verdict.n else []
     status = kpi.status
-    before = (status.state, status.value)
-    status.state, status.value, status.reason = verdict.state, verdict.value, verdict.reason
-    status.n, status.coverage = verdict.n, verdict.coverage
-    if before != (status.state, status.value):
+    status.state, status.value, status.reason, status.n, status.coverage = (
+        verdict.state,
+        verdict.value,
+        verdict.reason,
+        verdict.n,
+        verdict.coverage,
+    )
+    status.budget = _budget(verdict)
+    status.periods = [_period(one) for one in periods[:PERIODS]]
+    status.measured_at = ctx.now_iso()
+    if (before.state, before.value) != (status.state, status.value):
         status.changed_at = ctx.now_iso()
-    await measure.record(ctx.db, kpi.name, verdict)
-    return Again(LOOK_EVERY)
+    ctx.reason, ctx.note = _news(before, status, objective)
+    if not ctx.reason and _same(before, status) and before.measured_at and ctx.since(before.measured_at) < REST_S:
+        kpi.status = before  # only figures that move with every look: once a minute is enough for the record
+    else:
+        await course.record(ctx.db, kpi.name, verdict)
+    return Again(looking.again(objective, verdict))
+
+
+def _same(before: KpiStatus, after: KpiStatus) -> bool:
+    """Whether nothing that a person would look up has changed."""
+    return (before.state, _digits(before.value), before.reason, before.periods, _alerts(before)) == (
+        after.state,
+        _digits(after.value),
+        after.reason,
+        after.periods,
+        _alerts(after),
+    )
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _alerts(status: KpiStatus) -> tuple[Any, ...]:
+    budget = status.budget
+    return (budget.state, *budget.alerts) if budget else ()
+
+
+def _news(before: KpiStatus, after: KpiStatus, objective: Objective) -> tuple[str, str]:
+    """The event's word and sentence when something happened that somebody wants to hear of."""
+    revised = {one.start: one for one in before.periods}
+    for one in after.periods:
+        old = revised.get(one.start)
+        if old is not None and one.revision > old.revision:
+            return "KPIRestated", f"{one.start[:10]} to {one.end[:10]}, revision {one.revision}: {one.reason}"
+    held, now = before.budget, after.budget
+    if now is not None and now.state != (held.state if held else "Unknown"):
+        figures = f"{now.bad:g} bad of {now.total:g}, {now.remaining:.1%} of the budget left"
+        return f"Budget{now.state}", f"budget {held.state if held else 'Unknown'} -> {now.state}: {figures}"
+    if before.state != after.state:
+        value = "" if after.value is None else f" at {after.value:.6g} (promised {objective.limit})"
+        return f"Kpi{after.state.capitalize()}", f"{before.state} -> {after.state}{value}{': ' + after.reason if after.reason else ''}"
+    return "", ""
+
+
+def _alert(alert: KpiAlert) -> Alert:
+    calm_since = datetime.fromisoformat(alert.calm_since) if alert.calm_since else None
+    return Alert(alert.tier, alert.severity, datetime.fromisoformat(alert.since), alert.calm, calm_since)
+
+
+def _budget(verdict: Verdict) -> KpiBudget | None:
+    spent = verdict.budget
+    if spent is None:
+        return None
+    return KpiBudget(
+        state=spent.state,
+        target=spent.target,
+        counted_in="events" if spent.unit == "events" else "slices",
+        bad=spent.bad,
+        total=spent.total,
+        remaining=spent.remaining,
+        consumed_of_period=spent.of_period,
+        burn={span: None if rate is None else float(f"{rate:.3g}") for span, rate in spent.burn.items()},
+        alerts=[
+            KpiAlert(
+                tier=one.tier,
+                severity=one.severity,
+                since=one.since.isoformat(),
+                calm=one.calm,
+                calm_since=one.calm_since.isoformat() if one.calm_since else None,
+            )
+            for one in spent.alerts
+        ],
+        exhausts_at=spent.exhausts_at.isoformat(timespec="minutes") if spent.exhausts_at else None,
+    )
+
+
+def _period(one: period.Published) -> KpiPeriod:
+    return KpiPeriod(
+        start=one.start.isoformat(),
+        end=one.end.isoformat(),
+        revision=one.revision,
+        value=one.value,
+        state=one.state,
+        reason=one.reason[:400],
+    )
 
 
 def wished(chart: charts.Chart, registry: Registry) -> dict[str, dict[str, dict[str, Any]]]:
@@ -240,33 +470,59 @@ def wished(chart: charts.Chart, registry: Registry) -> dict[str, dict[str, dict[
 
 
 def _kpi(kpi: model.Kpi) -> dict[str, Any]:
-    measured = kpi.indicator.measure
+    """A KPI of the chart as the spec of its resource."""
+    read, window = kpi.indicator.measure, kpi.window
+    indicator = {
+        "method": kpi.indicator.method,
+        "fact": read.fact,
+        "where": {name: list(value) if isinstance(value, tuple) else value for name, value in (read.where or {}).items()},
+        "good": read.good,
+        "p": read.p,
+        "per": read.per,
+        "end": read.end,
+        "calendar": read.calendar,
+        "unit": kpi.indicator.unit,
+    }
+    objective = {
+        "min": kpi.objective.min,
+        "max": kpi.objective.max,
+        "exclusive": kpi.objective.exclusive,
+        "target": kpi.target,
+        "text": str(kpi.objective),
+    }
+    data = {
+        "every": kpi.every,
+        "missing": kpi.missing,
+        "minCoverage": kpi.min_coverage,
+        "absentAfter": kpi.absent_after,
+        "lateness": kpi.lateness,
+        "minSamples": kpi.min_samples,
+        "coverage": {"kind": kpi.coverage.kind, "min": kpi.coverage.min} if kpi.coverage else None,
+    }
+    cut = kpi.budgeting
     spec: dict[str, Any] = {
         "owner": kpi.unit,
         "text": kpi.text,
         "squad": kpi.squad,
         "unit": kpi.unit,
         "formula": kpi.formula,
-        "window": kpi.window,
-        "windowS": kpi.span.total_seconds(),
-        "indicator": {
-            "method": kpi.indicator.method,
-            "fact": kpi.indicator.fact,
-            "where": dict(measured.where or {}),
-            "unit": kpi.indicator.unit,
-        },
-        "objective": {"exclusive": kpi.objective.exclusive, "text": str(kpi.objective)},
-        "minSamples": kpi.min_samples,
+        "honest": kpi.honest,
+        "window": {"rolling": window}
+        if isinstance(window, str)
+        else {"calendar": window.calendar, "start": window.start.isoformat(), "timeZone": window.time_zone},
+        "indicator": _given(indicator),
+        "objective": _given(objective),
+        "data": _given(data),
+        "alerting": _given({"policy": kpi.alerting.policy, "minBadEvents": kpi.alerting.min_bad_events, "absolute": kpi.alerting.absolute}),
         "origin": kpi.origin,
     }
-    for side in ("min", "max"):
-        if getattr(kpi.objective, side) is not None:
-            spec["objective"][side] = getattr(kpi.objective, side)
-    if measured.p is not None:
-        spec["indicator"]["p"] = measured.p
-    if kpi.coverage:
-        spec["coverage"] = {"kind": kpi.coverage.kind, "min": kpi.coverage.min}
+    if cut is not None:
+        spec["budgeting"] = _given({"method": cut.method, "slice": cut.slice, "target": cut.target})
     return spec
+
+
+def _given(parts: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parts.items() if value is not None}
 
 
 async def sync(resources: Resources, chart: charts.Chart) -> None:
@@ -290,4 +546,6 @@ def watch(resources: Resources, chart: charts.Chart) -> None:
     """Tell the store which KPIs look when a fact is written."""
     resources.core.fact_watchers = {}
     for kpi in chart.kpis:
-        resources.core.fact_watchers.setdefault(kpi.indicator.fact, []).append((Kpi.info.gk, kpi.name))
+        read = kpi.indicator.measure
+        for name in filter(None, (read.fact, read.end)):
+            resources.core.fact_watchers.setdefault(name, []).append((Kpi.info.gk, kpi.name))

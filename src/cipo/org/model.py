@@ -6,10 +6,13 @@ look-ups live in ``chart.Chart``.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from cipo.kernel.slo import windows
+from cipo.kernel.slo.objective import ALWAYS, METHODS, Test
 
 Origin = Literal["seed", "derived"]
 """``seed``: the chart's own words. ``derived``: cipo's reading of them; the console marks it."""
@@ -17,8 +20,6 @@ Origin = Literal["seed", "derived"]
 READ: Final = ("get", "list", "watch")
 WRITE: Final = ("create", "update", "patch", "delete")
 VERBS: Final = (*READ, *WRITE, "act")
-
-_WINDOW = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 DepartmentId = Annotated[str, StringConstraints(pattern=r"^[1-9][A-Z]$")]
 SquadId = Annotated[str, StringConstraints(pattern=r"^[1-9][A-Z]/[A-Z]-[0-9]{1,2}$")]
@@ -48,10 +49,17 @@ PlainVerbs = Annotated[tuple[PlainVerb, ...], BeforeValidator(_verbs), Field(min
 """Of a boundary: it closes all actions or none."""
 
 
-def _window(value: str) -> str:
-    if value[-1:] not in _WINDOW or not value[:-1].isdigit() or not 1 <= int(value[:-1]) <= 10_000:
-        raise ValueError("a window is a whole number and m, h, d or w, such as 90d")
+def _duration(value: str) -> str:
+    windows.duration(value)
     return value
+
+
+def _test(value: str) -> str:
+    return str(Test.parse(value))
+
+
+Duration = Annotated[str, AfterValidator(_duration)]
+"""``90d``, ``15s``: a whole number and s, m, h, d or w."""
 
 
 class Frozen(BaseModel):
@@ -64,21 +72,30 @@ class Measure(Frozen):
     """Which facts an indicator reads: by name, and by the value of their attributes."""
 
     fact: FactName
-    where: dict[str, str | bool | float] | None = None
+    where: dict[str, str | bool | float | tuple[str | bool | float, ...]] | None = Field(
+        default=None, description="a value, a list of values, a glob, or a comparison such as `>= 3`"
+    )
+    good: Annotated[str, AfterValidator(_test)] | None = Field(default=None, description="which facts count, unless it is `value == 1`")
     p: float | None = Field(default=None, gt=0, lt=100)
+    per: Duration | None = Field(default=None, description="unit of time of a rate")
+    end: FactName | None = Field(default=None, description="the fact that ends a duration")
+    calendar: Slug | Literal["24x7"] = Field(default=ALWAYS, description="whose open hours count in a duration")
 
 
 class Indicator(Frozen):
     """How facts become one number: exactly one method, and the unit of measure of the result."""
 
-    ratio: Measure | None = Field(default=None, description="mean of facts that are 1 or 0")
+    ratio: Measure | None = Field(default=None, description="share of facts that are 1, or pass `good`")
     percentile: Measure | None = None
     mean: Measure | None = None
-    count: Measure | None = None
-    count_per_day: Measure | None = None
-    sum: Measure | None = None
     min: Measure | None = None
     max: Measure | None = None
+    sum: Measure | None = None
+    count: Measure | None = None
+    last: Measure | None = None
+    rate: Measure | None = Field(default=None, description="facts per unit of time")
+    duration: Measure | None = Field(default=None, description="percentile of the time from a fact to the one that ends it")
+    durability: Measure | None = Field(default=None, description="nines, from objects lost and object-days at risk")
     unit: str = Field(min_length=1, max_length=16, description='"1" for a share')
 
     @model_validator(mode="after")
@@ -86,8 +103,15 @@ class Indicator(Frozen):
         given = [name for name in METHODS if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"give exactly one of {', '.join(METHODS)}; found {', '.join(given) or 'none'}")
-        if (given[0] == "percentile") != (self.measure.p is not None):
-            raise ValueError("percentile needs p (0 < p < 100), and no other method takes it")
+        takes = {"percentile": ("p",), "duration": ("p", "end"), "rate": ("per",)}.get(given[0], ())
+        needed = tuple(name for name in takes if not (given[0] == "duration" and name == "p"))
+        has = tuple(name for name in ("p", "per", "end") if getattr(self.measure, name) is not None)
+        for name in needed:
+            if name not in has:
+                raise ValueError(f"{given[0]} needs {name}")
+        for name in has:
+            if name not in takes:
+                raise ValueError(f"{given[0]} takes no {name}")
         return self
 
     @property
@@ -105,9 +129,6 @@ class Indicator(Frozen):
     def fact(self) -> str:
         """The name of the fact it reads."""
         return self.measure.fact
-
-
-METHODS: Final = ("ratio", "percentile", "mean", "count", "count_per_day", "sum", "min", "max")
 
 
 class Objective(Frozen):
@@ -156,6 +177,43 @@ class Coverage(Frozen):
     min: float = Field(gt=0, le=1)
 
 
+class CalendarWindow(Frozen):
+    """A window that follows the calendar of a place: ``{calendar: 1Q, start: 2026-01-01T00:00:00, timeZone: Europe/London}``."""
+
+    calendar: str
+    start: datetime
+    time_zone: str = Field(default="UTC", alias="timeZone")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> CalendarWindow:
+        windows.calendar(self.calendar, self.start, self.time_zone)
+        return self
+
+    def __str__(self) -> str:
+        return f"calendar {self.calendar}"
+
+
+def _window(value: Any) -> Any:
+    """A duration is checked here, so that the message is about it and not about the other form."""
+    return _duration(value) if isinstance(value, str) else value
+
+
+class Budgeting(Frozen):
+    """How badness is counted, where not simply by events."""
+
+    method: Literal["Timeslices", "RatioTimeslices"]
+    slice: Duration
+    target: float | None = Field(default=None, gt=0, le=1, description="the share that makes a slice good (Timeslices)")
+
+
+class Alerting(Frozen):
+    """Who is told when the budget burns: the tiers of a policy."""
+
+    policy: Slug | None = None
+    min_bad_events: int = Field(default=3, ge=1)
+    absolute: int | None = Field(default=None, ge=1, description="this many bad events in 6 hours always warn")
+
+
 class Kpi(Frozen):
     """One promise of a squad, in the chart's words, and how it is measured."""
 
@@ -164,11 +222,23 @@ class Kpi(Frozen):
     unit: UnitId = Field(description="the unit whose facts measure it")
     text: Words
     indicator: Indicator
-    window: Annotated[str, AfterValidator(_window)]
+    window: Annotated[str | CalendarWindow, BeforeValidator(_window)]
     objective: Objective
     formula: Words
+    honest: Words = Field(
+        default="not said yet",
+        description="why this is an honest measure of the promise: how it could be gamed, and why that does not work",
+    )
     coverage: Coverage | None = None
+    every: Duration | None = Field(default=None, description="the cadence of probes; without it facts come when work is done")
+    missing: Annotated[str, StringConstraints(pattern=r"^(ignore|bad|good|hold [1-9][0-9]*m)$")] = "ignore"
+    min_coverage: float = Field(default=0.95, gt=0, le=1)
+    absent_after: Duration | None = None
+    lateness: Duration = "1h"
     min_samples: int = Field(default=1, ge=1, le=10_000_000)
+    target: float | None = Field(default=None, gt=0, lt=1, description="promised share of good slices, when the number itself is no share")
+    budgeting: Budgeting | None = None
+    alerting: Alerting = Alerting()
     origin: Origin = "seed"
 
     @property
@@ -177,9 +247,9 @@ class Kpi(Frozen):
         return self.squad[:2]
 
     @property
-    def span(self) -> timedelta:
-        """The window as a duration."""
-        return timedelta(**{_WINDOW[self.window[-1]]: int(self.window[:-1])})
+    def calendar(self) -> str:
+        """The business calendar its time runs by."""
+        return self.indicator.measure.calendar
 
 
 class Unit(Frozen):

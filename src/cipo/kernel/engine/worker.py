@@ -184,6 +184,7 @@ class Worker:
                     after,
                     part="all" if gone else "status",
                     verb="reconcile",
+                    reason=ctx.reason,
                     message=ctx.note,
                     always=bool(facts),
                     enqueue=False,

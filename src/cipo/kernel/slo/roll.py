@@ -91,13 +91,31 @@ class Series:
 
 async def ensure(db: Database, objectives: Iterable[Objective]) -> dict[str, int]:
     """Register what the objectives measure; the series of each by the objective's name. A new one is filled from facts that are there."""
-    found: dict[str, int] = {}
-    for objective in objectives:
+    wished = list(objectives)
+    found = await _known(db, wished)
+    for objective in wished:
+        if objective.name in found:
+            continue
         indicator = objective.indicator
         async with db.transaction() as conn:
             for name in sorted(indicator.facts):
                 await conn.execute(LOCK, (name,))
             found[objective.name] = await _register(conn, indicator, _keep(objective))
+    return found
+
+
+async def _known(db: Database, objectives: Sequence[Objective]) -> dict[str, int]:
+    """Those that are registered and hold what is needed: the usual case, without a lock."""
+    rows = await db.fetch(
+        "select definition, id, buckets, keep from cipo.series where definition = any(%s)",
+        ([_definition(one.indicator) for one in objectives],),
+    )
+    held = {definition: (id, buckets, keep) for definition, id, buckets, keep in rows}
+    found = {}
+    for one in objectives:
+        id, buckets, keep = held.get(_definition(one.indicator), (0, False, timedelta(0)))
+        if id and (buckets or one.indicator.method not in NEEDS_BUCKETS) and keep >= _keep(one):
+            found[one.name] = id
     return found
 
 
@@ -135,6 +153,18 @@ def _definition(indicator: Indicator) -> str:
     if indicator.end is None:
         return indicator.definition
     return json.dumps({**json.loads(indicator.definition), "unit": indicator.unit}, sort_keys=True, separators=(",", ":"))
+
+
+async def read(db: Database, id: int) -> Series:
+    """A registered series."""
+    rows = await db.fetch("select id, definition, fact, end_fact, buckets, keep from cipo.series where id = %s", (id,))
+    return _series(*rows[0])
+
+
+def statement(series: Series) -> tuple[LiteralString, dict[str, Any]]:
+    """The statement by which facts become slices, for whoever wants to see it, with its parameters but for the minutes."""
+    facts, params = selection(series)
+    return "with facts as (" + facts.strip() + ") " + expression("buckets" if series.buckets else "slices"), params
 
 
 async def waiting(db: Database) -> list[str]:

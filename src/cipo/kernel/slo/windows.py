@@ -22,8 +22,8 @@ FINE = timedelta(hours=6)
 """Up to this length a rolling window moves by the minute, beyond it by the quarter of an hour."""
 
 CalendarUnit = Literal["d", "w", "M", "Q", "Y"]
-SHORTHAND = re.compile(r"^([1-9][0-9]{0,4})(m|h|d|w|M|Q|Y)$")
-_SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+SHORTHAND = re.compile(r"^([1-9][0-9]{0,4})(s|m|h|d|w|M|Q|Y)$")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _MONTHS = {"M": 1, "Q": 3, "Y": 12}
 
 Span = tuple[datetime, datetime]
@@ -109,7 +109,7 @@ def duration(text: str) -> timedelta:
     """``5m``, ``1h``, ``30d``, ``2w`` as a duration. ``1M`` is no duration: months differ."""
     found = SHORTHAND.match(text)
     if not found:
-        raise BadWindow(f"{text!r} is no duration; write a whole number and m, h, d or w, such as 30d")
+        raise BadWindow(f"{text!r} is no duration; write a whole number and s, m, h, d or w, such as 90d")
     count, unit = int(found[1]), found[2]
     if unit not in _SECONDS:
         raise BadWindow(f"{text!r} is no fixed length of time ({unit} differs by the calendar); use d or w, or a calendar window")
@@ -122,9 +122,9 @@ def calendar(text: str, start: datetime, zone: str) -> Calendar:
     if not found:
         raise BadWindow(f"{text!r} is no calendar period; write a whole number and d, w, M, Q or Y, such as 1M")
     count, unit = int(found[1]), found[2]
-    if unit in ("m", "h"):
-        name = "minute" if unit == "m" else "hour"
-        remedy = "; month is 1M" if unit == "m" else "; day is 1d"
+    if unit in ("s", "m", "h"):
+        name = {"s": "second", "m": "minute", "h": "hour"}[unit]
+        remedy = "; month is 1M" if unit == "m" else "; the shortest is 1d"
         raise BadWindow(f"{text} is {'one ' + name if count == 1 else f'{count} {name}s'}, no calendar period{remedy}")
     try:
         ZoneInfo(zone)
