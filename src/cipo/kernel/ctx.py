@@ -7,9 +7,10 @@ with its own rights from the chart, whoever asked; the event names both.
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import orjson
@@ -30,6 +31,18 @@ if TYPE_CHECKING:
 
 K = TypeVar("K", bound=Kind[Any, Any])
 LIST_MAX = 100_000
+FUTURE = timedelta(minutes=5)
+LARGEST = 1e20  # of value times weight: their sums stay exact (numeric(38, 12))
+
+
+def _check(fact: Fact, value: float, weight: int, attrs: Mapping[str, Any]) -> None:
+    """Refuse what the declaration does not allow and what is no number."""
+    unknown = attrs.keys() - fact.attrs.keys()
+    wrong = [name for name, kind in fact.attrs.items() if name in attrs and not isinstance(attrs[name], kind)]
+    if unknown or wrong:
+        raise ApiError(f"fact {fact.name}: {'undeclared' if unknown else 'wrongly typed'} attributes {', '.join(sorted(unknown or wrong))}")
+    if not math.isfinite(value) or weight < 1 or abs(value) * weight >= LARGEST:
+        raise Invalid(f"fact {fact.name}: {value!r} with weight {weight} is no measurement; it must be finite, with a weight of at least 1")
 
 
 @dataclass(slots=True)
@@ -218,17 +231,29 @@ class Ctx:
 
         await self._write(work)
 
-    def fact(self, fact: Fact, value: float, *, subject: Kind[Any, Any] | None = None, **attrs: Any) -> None:
-        """Leave a measurement, written in the same transaction as the work. Attributes must be declared, with their types."""
+    def fact(
+        self,
+        fact: Fact,
+        value: float,
+        *,
+        subject: Kind[Any, Any] | None = None,
+        weight: int = 1,
+        at: datetime | None = None,
+        key: str | None = None,
+        supersedes: str | None = None,
+        **attrs: Any,
+    ) -> None:
+        """Leave a measurement, written in the same transaction as the work. Attributes must be declared, with their types.
+
+        ``weight``: how many events it stands for. ``at``: when it happened, by the observed system's clock; now if absent. ``key``: the same
+        key with the same payload is the same fact, another payload is a Conflict. ``supersedes``: id of a fact of this name that it corrects.
+        """
         unit = self._unit()
         if fact.unit_id != unit:
             raise Forbidden(f"fact {fact.name} belongs to {fact.unit_id}; {unit} cannot write it")
-        unknown = attrs.keys() - fact.attrs.keys()
-        wrong = [name for name, kind in fact.attrs.items() if name in attrs and not isinstance(attrs[name], kind)]
-        if unknown or wrong:
-            raise ApiError(
-                f"fact {fact.name}: {'undeclared' if unknown else 'wrongly typed'} attributes {', '.join(sorted(unknown or wrong))}"
-            )
+        _check(fact, value, weight, attrs)
+        if at is not None and at > self.now + FUTURE:
+            raise Invalid(f"fact {fact.name} at {at.isoformat()} lies more than {FUTURE} in the future; mend the clock that stamped it")
         resource = subject
         info = type(resource).info if resource is not None else None
         self._scene.facts.append(
@@ -242,6 +267,10 @@ class Ctx:
                 attrs,
                 fact.clock,
                 self._scene.caller.principal.simulated,
+                weight,
+                at,
+                key,
+                supersedes,
             )
         )
 

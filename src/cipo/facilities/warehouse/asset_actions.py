@@ -7,6 +7,8 @@ move, its claims, the fact ``asset.transition`` and the event. An action that an
 
 from __future__ import annotations
 
+from typing import Any
+
 from cipo.facilities.shapes import RackUnits, normal_serial, units_text
 from cipo.facilities.warehouse.asset import Asset, LastSeen, Location, Parent, RackPosition, Received
 from cipo.facilities.warehouse.asset_model import AssetModel
@@ -180,7 +182,8 @@ def moved(asset: Asset, action: str, ctx: Ctx) -> None:
     """Follow the arrow of this action and leave the fact. Only U-W2's own code may: the fact is its."""
     before: Lifecycle = asset.status.lifecycle
     asset.status.lifecycle = after(action, before)
-    ctx.fact(TRANSITION, 1, subject=asset, **{"from": before, "to": asset.status.lifecycle, "action": action})
+    attrs: dict[str, Any] = {"from": before, "to": asset.status.lifecycle, "action": action}
+    ctx.fact(TRANSITION, 1, subject=asset, **attrs)
 
 
 def saw(asset: Asset, source: str, ctx: Ctx, place: str = "") -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from cipo.kernel.ctx import Ctx
 from cipo.kernel.engine import routine
+from cipo.kernel.slo import roll
 
 unit = routine.unit
 KEEP_ANSWERS = timedelta(days=1)
@@ -25,3 +26,15 @@ async def answers(ctx: Ctx) -> str:
     gone = await ctx.db.execute("delete from cipo.idempotency where at < now() - %s", (KEEP_ANSWERS,))
     dead = await ctx.db.execute("delete from cipo.token where expires_at < now() - interval '1 day'")
     return f"{gone} answers and {dead} tokens forgotten"
+
+
+@unit.routine("kpi-rollup", every=timedelta(seconds=30))
+async def rollup(ctx: Ctx) -> str:
+    """Makes slices of the minutes whose facts changed; a KPI that somebody looks at does not wait for it."""
+    return f"{await roll.roll(ctx.db)} minutes rolled"
+
+
+@unit.routine("kpi-minutes", every=timedelta(hours=6))
+async def minutes(ctx: Ctx) -> str:
+    """Drops slices of minutes that no alert looks back to any more; quarters of an hour and days stay."""
+    return f"{await roll.forget(ctx.db)} minutes dropped"

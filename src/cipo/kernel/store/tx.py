@@ -21,7 +21,7 @@ from cipo.kernel.principal import Authorizer, Caller, Principal
 from cipo.kernel.store.admission import Admitted, Validation, admit, assemble, cells, selectable, typed
 from cipo.kernel.store.db import Conn, Database, VersionMoved
 from cipo.kernel.store.diff import diff
-from cipo.kernel.store.write import Change, Event, FactRow, Lease, Stored, commit, explain, uuid7
+from cipo.kernel.store.write import Change, Event, FactRow, Lease, Stored, commit, explain, unknown_facts, uuid7
 from cipo.kernel.unit import KindInfo, Registry, dotted
 from cipo.kernel.wire import ssa
 from cipo.kernel.wire.shape import shape_of
@@ -269,6 +269,8 @@ class Tx:
 
     async def commit(self, changes: list[Change], facts: list[FactRow] | None = None, *, lease: Lease | None = None) -> None:
         """Write. A violated constraint leaves as ``Violation`` so that it is explained outside of this connection's transaction."""
+        if facts:
+            facts = await unknown_facts(self.conn, facts)
         if facts and changes:
             changes[0].enqueue_names += [one for name in {fact.name for fact in facts} for one in self.core.fact_watchers.get(name, ())]
         try:

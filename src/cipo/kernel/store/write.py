@@ -6,8 +6,10 @@ made from and the statement fails as a whole when that version has moved, so no 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -47,7 +49,7 @@ class Stored:
 
 @dataclass(slots=True)
 class FactRow:
-    """A measurement about to be written."""
+    """A measurement about to be written. ``at``: when it happened, None for now; ``key``: the writer's own, makes a repetition harmless."""
 
     name: str
     unit: str
@@ -58,6 +60,17 @@ class FactRow:
     attrs: dict[str, Any]
     clock: str
     simulated: bool
+    weight: int = 1
+    at: datetime | None = None
+    key: str | None = None
+    supersedes: str | None = None
+    id: str = ""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the payload: the same key must come with the same."""
+        told = [self.name, self.value, self.weight, self.subject, self.attrs, self.supersedes, self.at]
+        return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 @dataclass(slots=True)
@@ -152,11 +165,18 @@ with w as materialized (
 ), bodies as (
   insert into cipo.event_body (seq, day, old_labels, old_fields, body, cells, labels, fields)
   select seq, (now() at time zone 'utc')::date, old_labels, old_fields, body, cells, labels, fields from w
+), told as materialized (
+  select * from json_to_recordset(%(facts)s::json)
+    as f(id uuid, name text, unit text, value double precision, weight bigint, at timestamptz, key text, digest text, supersedes uuid,
+         subject uuid, gk text, object text, attrs jsonb, clock text, simulated boolean, seq bigint)
 ), facts as (
-  insert into cipo.fact (ts, name, unit, value, subject, gk, object, attrs, clock, simulated, seq)
-  select clock_timestamp(), name, unit, value, subject, gk, object, attrs, clock, simulated, seq
-  from json_to_recordset(%(facts)s::json)
-    as f(name text, unit text, value double precision, subject uuid, gk text, object text, attrs jsonb, clock text, simulated boolean, seq bigint)
+  insert into cipo.fact (id, ts, name, unit, value, weight, supersedes, subject, gk, object, attrs, clock, simulated, seq)
+  select id, coalesce(at, clock_timestamp()), name, unit, value, weight, supersedes, subject, gk, object, attrs, clock, simulated, seq from told
+), keys as (
+  insert into cipo.fact_key (name, key, digest, id) select name, key, decode(digest, 'hex'), id from told where key is not null
+), corrected as (
+  insert into cipo.fact_superseded (id, by, name, ts)
+  select old.id, told.id, old.name, old.ts from told join cipo.fact old on old.id = told.supersedes and old.name = told.name
 ), due as (
   insert into cipo.work (uid, gk, due)
   select uid, gk, now() from (
@@ -255,7 +275,48 @@ async def commit(conn: Conn, changes: list[Change], facts: list[FactRow], *, lea
 
 
 def _fact(fact: FactRow, seq: int) -> dict[str, Any]:
-    return {name: getattr(fact, name) for name in FactRow.__slots__} | {"seq": seq}
+    return {name: getattr(fact, name) for name in FactRow.__slots__} | {
+        "seq": seq,
+        "id": fact.id or uuid7(time.time_ns() // 1_000_000),
+        "digest": fact.digest if fact.key else None,
+    }
+
+
+async def unknown_facts(conn: Conn, facts: list[FactRow]) -> list[FactRow]:
+    """The facts that are not there yet by their key. Conflict when a key has another payload, or a corrected fact cannot be corrected."""
+    keyed = [fact for fact in facts if fact.key]
+    correcting = [fact for fact in facts if fact.supersedes]
+    if not keyed and not correcting:
+        return facts
+    rows = await (
+        await conn.execute(
+            "select name, key, encode(digest, 'hex') from cipo.fact_key where (name, key) in (select * from unnest(%s::text[], %s::text[]))",
+            ([fact.name for fact in keyed], [fact.key for fact in keyed]),
+        )
+    ).fetchall()
+    held = {(name, key): digest for name, key, digest in rows}
+    other = [fact for fact in keyed if held.get((fact.name, fact.key), fact.digest) != fact.digest]
+    if other:
+        raise Conflict(f"fact {other[0].name} was written with the key {other[0].key!r} and another payload; correct it with supersedes")
+    fresh = [fact for fact in facts if (fact.name, fact.key) not in held]
+    await _refuse_wrong_corrections(conn, [fact for fact in fresh if fact.supersedes])
+    return fresh
+
+
+async def _refuse_wrong_corrections(conn: Conn, facts: list[FactRow]) -> None:
+    rows = await (
+        await conn.execute(
+            "select f.id::text, f.name, s.by::text from cipo.fact f left join cipo.fact_superseded s using (id) where f.id = any(%s::uuid[])",
+            ([fact.supersedes for fact in facts],),
+        )
+    ).fetchall()
+    there = {id: (name, by) for id, name, by in rows}
+    for fact in facts:
+        name, by = there.get(fact.supersedes or "", ("", None))
+        if name != fact.name:
+            raise Conflict(f"fact {fact.name} corrects {fact.supersedes}, which is no fact of that name")
+        if by is not None:
+            raise Conflict(f"fact {fact.supersedes} was corrected by {by} already; correct that one")
 
 
 async def explain(conn: Conn, error: psycopg.Error, changes: list[Change]) -> Exception:
@@ -266,6 +327,8 @@ async def explain(conn: Conn, error: psycopg.Error, changes: list[Change]) -> Ex
         taken = await _taken_name(conn, changes)
         if taken:
             return taken
+    if constraint in ("fact_key_pkey", "fact_superseded_pkey"):
+        return VersionMoved("the same fact was written in between")  # looked at again: the same payload is the same fact
     if isinstance(error, pg.UniqueViolation) and constraint == "claim_pkey":
         return await _claim_conflict(conn, changes)
     if isinstance(error, pg.ExclusionViolation):
