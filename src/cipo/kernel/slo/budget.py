@@ -17,7 +17,7 @@ from typing import Literal
 
 import yaml
 
-from cipo.kernel.slo.objective import Objective
+from cipo.kernel.slo.objective import Objective, rest
 from cipo.kernel.slo.windows import Calendar, Rolling, duration, shorthand
 
 Severity = Literal["page", "ticket"]
@@ -49,7 +49,7 @@ class Tier:
 
     def threshold(self, target: float) -> float:
         """The bad share from which it fires."""
-        return self.factor * (1 - target)
+        return self.factor * rest(target)
 
 
 @cache
@@ -93,7 +93,7 @@ def unreachable(tier: Tier, target: float) -> str | None:
         return None
     return (
         f"tier {tier.name} can never fire at target {target:g} (needs error ratio {needed:.3g}); "
-        f"the largest usable factor is below {1 / (1 - target):.3g}, it has {tier.factor:.3g}"
+        f"the largest usable factor is below {1 / rest(target):.3g}, it has {tier.factor:.3g}"
     )
 
 
@@ -115,7 +115,7 @@ class Count:
 def burn_rate(count: Count, target: float) -> float | None:
     """How many times faster than allowed; None when nothing happened."""
     ratio = count.ratio()
-    return None if ratio is None else ratio / (1 - target)
+    return None if ratio is None else ratio / rest(target)
 
 
 def wilson_lower(bad: float, total: float, z: float = Z_95) -> float:
@@ -136,7 +136,7 @@ def fires(tier: Tier, target: float, long: Count, short: Count, min_bad_events: 
         return False
     if long_ratio <= threshold or short_ratio <= threshold:
         return False
-    return long.total >= 10 / (1 - target) or wilson_lower(long.bad, long.total) > threshold
+    return long.total >= 10 / rest(target) or wilson_lower(long.bad, long.total) > threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +217,10 @@ def spend(
     target = objective.budget_target
     if target is None:
         return None
-    allowed = (1 - target) * window.total
+    allowed = rest(target) * window.total
     consumed = window.bad / allowed if allowed else 0.0
     period_total = max(window.total, expected_total or 0.0)
-    of_period = window.bad / ((1 - target) * period_total) if period_total else 0.0
+    of_period = window.bad / (rest(target) * period_total) if period_total else 0.0
     firing = alerts(alerts_before, tiers_of(objective), objective, counts, now) if known else tuple(alerts_before)
     spent = of_period if isinstance(objective.window, Calendar) else consumed
     state = _state(state_before, spent, any(alert.severity == "page" for alert in firing)) if known and window.total else "Unknown"

@@ -16,7 +16,7 @@ from cipo.kernel.slo import slices
 from cipo.kernel.slo.buckets import Bucket, merged
 from cipo.kernel.slo.budget import Count, ratio_timeslices, timeslices
 from cipo.kernel.slo.measure import State, Verdict, count, number
-from cipo.kernel.slo.objective import NEEDS_BUCKETS, Objective
+from cipo.kernel.slo.objective import NEEDS_BUCKETS, Objective, rest
 from cipo.kernel.slo.roll import condition
 from cipo.kernel.slo.slices import Totals, added
 from cipo.kernel.slo.windows import DAY, Rolling, floor
@@ -104,7 +104,7 @@ def _day(
     value = number(indicator, totals, merged(histograms[day] for day in window if day in histograms), whole)
     spent = sum((counts[day] for day in window if day in counts), Count(0, 0))
     target = objective.budget_target
-    allowed = (1 - target) * spent.total if target is not None else 0.0
+    allowed = rest(target) * spent.total if target is not None else 0.0
     state: State = "unknown" if value is None else "met" if objective.limit.keeps(value) else "missed"
     if totals is not None and totals.n < objective.data.min_events:
         state = "unknown"

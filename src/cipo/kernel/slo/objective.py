@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final, Literal
 
@@ -225,7 +226,7 @@ class Objective:
         """The share that must be good (0-1, exclusive), or None when nothing may be bad or badness is not counted."""
         target = self.target
         if target is None and self.indicator.method == "ratio":
-            target = self.limit.value if self.limit.least else 1 - self.limit.value
+            target = self.limit.value if self.limit.least else rest(self.limit.value)
         return target if target is not None and 0 < target < 1 else None
 
     @property
@@ -240,6 +241,11 @@ class Objective:
             return MINUTE
         short = self.budgeting.slice is not None and self.budgeting.slice < timedelta(minutes=QUARTER)
         return MINUTE if short or self.data.missing.policy == "hold" else QUARTER
+
+
+def rest(share: float) -> float:
+    """1 − share in decimals: what 99.9 % leaves is 0.1 % and not a little more, so a budget is used up at its last event."""
+    return float(1 - Decimal(str(share)))
 
 
 def problems(objective: Objective, declared: Mapping[str, str] | None = None) -> Iterator[tuple[str, str]]:

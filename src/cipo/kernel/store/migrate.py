@@ -29,7 +29,7 @@ OLDEST = 150000
 
 WRITERS = ("cipo_api", "cipo_worker")
 READER = "cipo_read"
-APPEND_ONLY = ("event", "seal")  # no role of the plane may change or delete what happened
+APPEND_ONLY = ("event", "seal", "kpi_period")  # no role of the plane may change or delete what happened or was published
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
