@@ -117,7 +117,7 @@ class Kpis:
         rows = await self.facts(caller, name, limit, worst=True)
         plural = {info.gk: info.plural for info in self.resources.registry.kinds}
         start, end = verdict.window or objective.window.bounds(asked.now)
-        params["minutes"] = f"each minute of {start:%Y-%m-%dT%H:%MZ} to {end:%Y-%m-%dT%H:%MZ}"
+        params |= {"lows": f"{{{start:%Y-%m-%dT%H:%MZ}}}", "highs": f"{{{end:%Y-%m-%dT%H:%MZ}}}"}
         return {
             "name": name,
             "text": kpi.spec.text,

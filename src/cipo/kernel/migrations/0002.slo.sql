@@ -41,7 +41,7 @@ create table cipo.series (
 create index series_fact on cipo.series (fact);
 
 create table cipo.slice (
-  series  int not null references cipo.series on delete cascade,
+  series  int not null,                               -- of cipo.series; rows are made by the roller alone, by the hundred thousand
   size    smallint not null check (size in (1, 15, 1440)),   -- minutes
   at      timestamptz not null,
   n       bigint not null,
@@ -53,17 +53,9 @@ create table cipo.slice (
   last    double precision not null,
   last_at timestamptz not null,
   filled  bigint not null,                            -- minutes with facts
+  keys    int[],                                      -- the histogram, ordered: sign * (bucket + 40000), 0 for zeros;
+  counts  bigint[],                                   -- and how many of each. Rows of their own would outnumber thin facts.
   primary key (series, size, at)
-);
-
-create table cipo.slice_bucket (
-  series int not null references cipo.series on delete cascade,
-  size   smallint not null,
-  at     timestamptz not null,
-  sign   smallint not null,
-  bucket int not null,
-  n      bigint not null,
-  primary key (series, size, at, sign, bucket)
 );
 
 -- Figures as they were published. A later input makes a revision; nothing is updated.

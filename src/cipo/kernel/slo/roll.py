@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, LiteralString
 
 from cipo.kernel.slo.objective import NEEDS_BUCKETS, Indicator, Objective, Term, Test, where
-from cipo.kernel.slo.slices import expression, planned_freely
+from cipo.kernel.slo.slices import expression, plan_for_many
 from cipo.kernel.slo.windows import DAY, MINUTE, QUARTER, SIZES, Rolling, floor
 from cipo.kernel.store.db import Conn, Database
 
@@ -25,48 +25,77 @@ KEEP_MINUTES = timedelta(days=8)
 UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 
 LOCK: LiteralString = "select pg_advisory_xact_lock(hashtext('cipo.roll'), hashtext(%s))"
-TAKE: LiteralString = "delete from cipo.fact_dirty where name = %s and at in (select distinct at from cipo.fact_dirty where name = %s order by at limit %s) returning at"
-FACTS: LiteralString = """
-select date_bin('1 minute', f.ts, 'epoch') at time zone 'UTC' as slice, f.ts at time zone 'UTC' as at, f.value, f.weight,
-  case when f.value {op} {limit} then 1 else 0 end as hit
-from unnest(%(minutes)s::timestamptz[]) as marked(minute)
-join cipo.fact f on f.name = %(fact)s and f.ts >= marked.minute and f.ts < marked.minute + interval '1 minute'
-where not exists (select 1 from cipo.fact_superseded s where s.id = f.id){where}
+MARKS: LiteralString = "select ctid::text, at from cipo.fact_dirty where name = %s and at in (select distinct at from cipo.fact_dirty where name = %s order by at limit %s)"
+DONE: LiteralString = "delete from cipo.fact_dirty where name = %s and ctid = any(%s::tid[])"
+# ``offset 0`` keeps the look-up by index: a table filled a moment ago has no statistics, and a join would be guessed over all of it.
+RUNS: LiteralString = """
+from unnest(%(lows)s::timestamptz[], %(highs)s::timestamptz[]) as run(low, high)
+cross join lateral (select * from cipo.fact where name = %({name})s and ts >= run.low and ts < run.high offset 0) as f
 """
+FACTS: LiteralString = (
+    """
+select date_bin(%(bin)s, f.ts, 'epoch') at time zone 'UTC' as slice, f.ts at time zone 'UTC' as at, f.value, f.weight,
+  case when f.value {op} {limit} then 1 else 0 end as hit
+"""
+    + RUNS.replace("{name}", "fact")
+    + "where not exists (select 1 from cipo.fact_superseded s where s.id = f.id){where}"
+)
 # A duration ends with the end's fact and belongs to its minute; it began with the subject's last start before that.
-DURATIONS: LiteralString = """
-select date_bin('1 minute', f.ts, 'epoch') at time zone 'UTC' as slice, f.ts at time zone 'UTC' as at,
+DURATIONS: LiteralString = (
+    """
+select date_bin(%(bin)s, f.ts, 'epoch') at time zone 'UTC' as slice, f.ts at time zone 'UTC' as at,
   cipo.business_seconds(%(calendar)s, began.ts, f.ts) / %(unit_s)s as value, f.weight, 1 as hit
-from unnest(%(minutes)s::timestamptz[]) as marked(minute)
-join cipo.fact f on f.name = %(end)s and f.ts >= marked.minute and f.ts < marked.minute + interval '1 minute'
+"""
+    + RUNS.replace("{name}", "end")
+    + """
 cross join lateral (
   select b.ts from cipo.fact b where b.name = %(fact)s and b.subject = f.subject and b.ts <= f.ts
     and not exists (select 1 from cipo.fact_superseded s where s.id = b.id) order by b.ts desc limit 1) as began
 where not exists (select 1 from cipo.fact_superseded s where s.id = f.id){where}
 """
+)
 ENDS: LiteralString = """
 select distinct date_bin('1 minute', e.ts, 'epoch') from unnest(%(minutes)s::timestamptz[]) as marked(minute)
-join cipo.fact b on b.name = %(fact)s and b.ts >= marked.minute and b.ts < marked.minute + interval '1 minute'
-join cipo.fact e on e.name = %(end)s and e.subject = b.subject and e.ts >= b.ts
+cross join lateral (
+  select * from cipo.fact where name = %(fact)s and ts >= marked.minute and ts < marked.minute + interval '1 minute' offset 0) as b
+cross join lateral (select ts from cipo.fact where name = %(end)s and subject = b.subject and ts >= b.ts offset 0) as e(ts)
 """
-INTO_SLICE: LiteralString = (
-    "insert into cipo.slice (series, size, at, n, weight, good, total, low, high, last, last_at, filled)"
-    " select %(series)s, %(size)s, slice at time zone 'UTC', n, weight, good, total, low, high, last, last_at at time zone 'UTC', {filled} from ({body}) as found"
+# What was found takes the place of what was there. A transaction's number is taken at its first write, which is after all the counting:
+# the change feed, which waits for older transactions, hardly notices a long roll.
+INTO: LiteralString = """
+, found as materialized (
+  select f.slice at time zone 'UTC' as at, f.n, f.weight, f.good, f.total, f.low, f.high, f.last, f.last_at at time zone 'UTC' as last_at, {filled} as filled, {keys}
+  from ({adding}) as f{joins}
+), gone as (
+  delete from cipo.slice s where s.series = %(series)s and s.size = %(size)s and s.at = any(%(edges)s) and not exists (select 1 from found where found.at = s.at)
 )
-INTO_BUCKET: LiteralString = (
-    "insert into cipo.slice_bucket (series, size, at, sign, bucket, n)"
-    " select %(series)s, %(size)s, slice at time zone 'UTC', sign, bucket, n from ({body}) as found"
+insert into cipo.slice as s (series, size, at, n, weight, good, total, low, high, last, last_at, filled, keys, counts)
+select %(series)s, %(size)s, at, n, weight, good, total, low, high, last, last_at, filled, keys, counts from found
+on conflict (series, size, at) do update set n = excluded.n, weight = excluded.weight, good = excluded.good, total = excluded.total, low = excluded.low,
+  high = excluded.high, last = excluded.last, last_at = excluded.last_at, filled = excluded.filled, keys = excluded.keys, counts = excluded.counts
+where (s.n, s.weight, s.good, s.total, s.low, s.high, s.last, s.last_at, s.filled, s.keys, s.counts) is distinct from (excluded.n, excluded.weight,
+  excluded.good, excluded.total, excluded.low, excluded.high, excluded.last, excluded.last_at, excluded.filled, excluded.keys, excluded.counts)
+"""
+COUNTED: LiteralString = """
+, counted as materialized (
+  select slice, array_agg(key order by key) as keys, array_agg(n order by key) as counts
+  from (select slice, sign * (bucket + 40000) as key, n from ({counting}) as c) as k group by slice
+)"""
+MINUTES: LiteralString = (
+    ", minutes as materialized (select slice, count(distinct date_trunc('minute', at)) as filled from facts group by slice)"
 )
 FINER: LiteralString = """
-from unnest(%(edges)s::timestamptz[]) as marked(edge)
-join cipo.{table} p on p.series = %(series)s and p.size = %(finer)s and p.at >= marked.edge and p.at < marked.edge + %(length)s
+from unnest(%(edges)s::timestamptz[]) as marked(edge) cross join lateral (
+  select * from cipo.slice where series = %(series)s and size = %(finer)s and at >= marked.edge and at < marked.edge + %(length)s offset 0) as p
 """
 FINER_SLICES: LiteralString = (
-    "select marked.edge at time zone 'UTC' as slice, p.n, p.weight, p.good, p.total, p.low, p.high, p.last, p.last_at at time zone 'UTC' as last_at, p.filled"
-    + FINER.replace("{table}", "slice")
+    "with slices as materialized (select marked.edge at time zone 'UTC' as slice, p.n, p.weight, p.good, p.total, p.low, p.high, p.last,"
+    " p.last_at at time zone 'UTC' as last_at, p.filled, p.keys, p.counts" + FINER + ")"
 )
-FINER_BUCKETS: LiteralString = "select marked.edge at time zone 'UTC' as slice, p.sign, p.bucket, p.n" + FINER.replace(
-    "{table}", "slice_bucket"
+# A key tells its sign and bucket; the slices' own histograms become rows again.
+UNPACKED: LiteralString = (
+    ", buckets as (select slice, sign(u.key)::smallint as sign, case when u.key = 0 then 0 else abs(u.key) - 40000 end as bucket, u.n"
+    " from slices cross join lateral unnest(slices.keys, slices.counts) as u(key, n))"
 )
 REOPEN: LiteralString = (
     "insert into cipo.kpi_reopened (kpi, start) select distinct p.kpi, p.start from cipo.kpi_period p"
@@ -162,7 +191,7 @@ async def read(db: Database, id: int) -> Series:
 
 
 def statement(series: Series) -> tuple[LiteralString, dict[str, Any]]:
-    """The statement by which facts become slices, for whoever wants to see it, with its parameters but for the minutes."""
+    """The statement by which facts become slices, for whoever wants to see it, with its parameters but for the runs of minutes."""
     facts, params = selection(series)
     return "with facts as (" + facts.strip() + ") " + expression("buckets" if series.buckets else "slices"), params
 
@@ -185,13 +214,15 @@ async def roll_batch(db: Database, name: str, limit: int = BATCH_MINUTES) -> int
     """One transaction's worth of one fact's marks; how many minutes it took."""
     async with db.transaction() as conn:
         await conn.execute(LOCK, (name,))
-        minutes = sorted({at for (at,) in await (await conn.execute(TAKE, (name, name, limit))).fetchall()})
-        if not minutes:
+        marks = await (await conn.execute(MARKS, (name, name, limit))).fetchall()
+        if not marks:
             return 0
-        async with planned_freely(conn):
-            now = (await (await conn.execute("select now()")).fetchall())[0][0]
-            for series in await _series_of(conn, name):
-                await _recompute(conn, series, await _belonging(conn, series, name, minutes), now)
+        minutes = sorted({at for _, at in marks})
+        await plan_for_many(conn)
+        now = (await (await conn.execute("select now()")).fetchall())[0][0]
+        for series in await _series_of(conn, name):
+            await _recompute(conn, series, await _belonging(conn, series, name, minutes), now)
+        await conn.execute(DONE, (name, [ctid for ctid, _ in marks]))  # a mark that came meanwhile is another row
         return len(minutes)
 
 
@@ -231,52 +262,81 @@ async def _belonging(conn: Conn, series: Series, name: str, minutes: list[dateti
 async def _recompute(conn: Conn, series: Series, minutes: list[datetime], now: datetime) -> None:
     if not minutes:
         return
-    # Minutes of long ago were dropped: their quarter is built from all of them again, from the facts.
+    # Of long ago no minutes are kept: their quarters are built from the facts at once.
     kept_from = floor(now - series.keep, QUARTER)
     quarters = sorted({floor(minute, QUARTER) for minute in minutes})
-    old = {quarter for quarter in quarters if quarter < kept_from}
-    whole = sorted({minute for minute in minutes} | {quarter + timedelta(minutes=n) for quarter in old for n in range(QUARTER)})
-    await _replace(conn, series, MINUTE, whole, *selection(series), {"minutes": whole})
-    await _coarsen(conn, series, QUARTER, quarters)
-    await _coarsen(conn, series, DAY, sorted({floor(quarter, DAY) for quarter in quarters}))
+    await _from_facts(conn, series, MINUTE, [minute for minute in minutes if minute >= kept_from])
+    await _from_facts(conn, series, QUARTER, [quarter for quarter in quarters if quarter < kept_from])
+    await _from_finer(conn, series, QUARTER, [quarter for quarter in quarters if quarter >= kept_from])
+    await _from_finer(conn, series, DAY, sorted({floor(quarter, DAY) for quarter in quarters}))
     await conn.execute(
-        "update cipo.series set since = least(since, (select min(at) from cipo.slice where series = %(s)s and size = 1 and at = any(%(m)s)))"
+        "update cipo.series set since = least(since, (select min(at) from cipo.slice where series = %(s)s and size = 15 and at = any(%(q)s)))"
         " where id = %(s)s and (since is null or since > %(first)s)",
-        {"s": series.id, "m": whole, "first": whole[0]},
+        {"s": series.id, "q": quarters, "first": quarters[0]},
     )
     await conn.execute(REOPEN, (minutes, series.id))
 
 
-async def _replace(
-    conn: Conn, series: Series, size: int, edges: list[datetime], facts: LiteralString, params: dict[str, Any], more: dict[str, Any]
+async def _from_facts(conn: Conn, series: Series, size: int, edges: list[datetime]) -> None:
+    """Slices of minutes, or of quarters whose minutes are not kept, straight from the facts."""
+    if not edges:
+        return
+    facts, params = selection(series)
+    text: LiteralString = "with facts as materialized (" + facts + ")"
+    filled: LiteralString = "1"
+    joins: LiteralString = ""
+    if size != MINUTE:
+        text, filled, joins = text + MINUTES, "m.filled", " left join minutes m on m.slice = f.slice"
+    if series.buckets:
+        text += COUNTED.replace("{counting}", expression("buckets"))
+    await _put(conn, series, size, edges, text, "slices", filled, joins, {**params, **runs(edges, size), "bin": timedelta(minutes=size)})
+
+
+async def _from_finer(conn: Conn, series: Series, size: int, edges: list[datetime]) -> None:
+    """Slices from the next finer ones."""
+    if not edges:
+        return
+    text: LiteralString = FINER_SLICES
+    if series.buckets:
+        text += UNPACKED + COUNTED.replace("{counting}", expression("merged_buckets"))
+    given = {"finer": SIZES[SIZES.index(size) - 1], "length": timedelta(minutes=size)}
+    await _put(conn, series, size, edges, text, "merged_slices", "f.filled", "", given)
+
+
+async def _put(
+    conn: Conn,
+    series: Series,
+    size: int,
+    edges: list[datetime],
+    text: LiteralString,
+    adding: str,
+    filled: LiteralString,
+    joins: LiteralString,
+    params: dict[str, Any],
 ) -> None:
-    await _clear(conn, series, size, edges)
-    given = {**params, **more, "series": series.id, "size": size}
-    await conn.execute(
-        "with facts as materialized (" + facts + ") " + INTO_SLICE.replace("{filled}", "1").replace("{body}", expression("slices")), given
-    )
+    keys: LiteralString = "null::int[] as keys, null::bigint[] as counts"
     if series.buckets:
-        await conn.execute("with facts as (" + facts + ") " + INTO_BUCKET.replace("{body}", expression("buckets")), given)
+        keys, joins = "c.keys, c.counts", joins + " left join counted c on c.slice = f.slice"
+    into = INTO.replace("{filled}", filled).replace("{keys}", keys).replace("{joins}", joins).replace("{adding}", expression(adding))
+    await conn.execute(text + into, {**params, "series": series.id, "size": size, "edges": edges})
 
 
-async def _coarsen(conn: Conn, series: Series, size: int, edges: list[datetime]) -> None:
-    await _clear(conn, series, size, edges)
-    finer = SIZES[SIZES.index(size) - 1]
-    given = {"series": series.id, "size": size, "finer": finer, "edges": edges, "length": timedelta(minutes=size)}
-    body = INTO_SLICE.replace("{filled}", "filled").replace("{body}", expression("merged_slices"))
-    await conn.execute("with slices as (" + FINER_SLICES + ") " + body, given)
-    if series.buckets:
-        await conn.execute("with buckets as (" + FINER_BUCKETS + ") " + INTO_BUCKET.replace("{body}", expression("merged_buckets")), given)
-
-
-async def _clear(conn: Conn, series: Series, size: int, edges: list[datetime]) -> None:
-    await conn.execute("delete from cipo.slice where series = %s and size = %s and at = any(%s)", (series.id, size, edges))
-    if series.buckets:
-        await conn.execute("delete from cipo.slice_bucket where series = %s and size = %s and at = any(%s)", (series.id, size, edges))
+def runs(edges: list[datetime], size: int = MINUTE) -> dict[str, list[datetime]]:
+    """Sorted edges of slices as runs of neighbours: one look at the index for each run."""
+    lows: list[datetime] = []
+    highs: list[datetime] = []
+    for edge in edges:
+        after = edge + timedelta(minutes=size)
+        if highs and highs[-1] == edge:
+            highs[-1] = after
+        else:
+            lows.append(edge)
+            highs.append(after)
+    return {"lows": lows, "highs": highs}
 
 
 def selection(series: Series) -> tuple[LiteralString, dict[str, Any]]:
-    """The series' facts of ``%(minutes)s`` as SQL with parameters: slice, at, value, weight, hit."""
+    """The series' facts of the runs ``%(lows)s`` to ``%(highs)s`` as SQL with parameters: slice, at, value, weight, hit."""
     terms, params = condition(series.where)
     if series.end is not None:
         params |= {"fact": series.fact, "end": series.end, "calendar": series.calendar, "unit_s": UNIT_SECONDS.get(series.unit, 1.0)}
@@ -330,5 +390,4 @@ async def forget(db: Database) -> int:
     for id, keep, now in await db.fetch("select id, keep, now() from cipo.series"):
         edge = floor(now - keep, DAY)
         gone += await db.execute("delete from cipo.slice where series = %s and size = 1 and at < %s", (id, edge))
-        await db.execute("delete from cipo.slice_bucket where series = %s and size = 1 and at < %s", (id, edge))
     return gone

@@ -7,8 +7,7 @@ long, not how many facts it holds. ``Totals`` adds in Python by the same rules, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -71,7 +70,8 @@ _SLICES: LiteralString = (
     " from cipo.slice where series = %s and ({tiles})) select slice, n, weight, good, total, low, high, last, last_at, filled from ({body}) as merged"
 )
 _BUCKETS: LiteralString = (
-    "with buckets as (select {slice} as slice, sign, bucket, n from cipo.slice_bucket where series = %s and ({tiles}))"
+    "with buckets as (select {slice} as slice, sign(u.key)::smallint as sign, case when u.key = 0 then 0 else abs(u.key) - 40000 end as bucket, u.n"
+    " from cipo.slice cross join lateral unnest(keys, counts) as u(key, n) where series = %s and ({tiles}))"
     " select slice, sign, bucket, n from ({body}) as merged"
 )
 _ONE: LiteralString = "'epoch'::timestamp"
@@ -132,13 +132,10 @@ async def _merged(
     return await db.fetch(text, params)
 
 
-@asynccontextmanager
-async def planned_freely(conn: Conn) -> AsyncIterator[None]:
-    """Inside a transaction: let PostgreSQL plan for many rows; the connections are set up for single objects by index."""
-    await conn.execute(
-        "set local plan_cache_mode = force_custom_plan; set local enable_hashjoin = on; set local enable_mergejoin = on; set local enable_seqscan = on"
-    )
-    yield
+async def plan_for_many(conn: Conn) -> None:
+    """Inside a transaction: hash what was found; the connections are set up for single objects. Facts themselves stay read by index: a
+    table that was filled a moment ago has no statistics, and a guess would scan all of it for each minute."""
+    await conn.execute("set local plan_cache_mode = force_custom_plan; set local enable_hashjoin = on; set local enable_nestloop = off")
 
 
 def days(end: datetime, count: int) -> tuple[datetime, datetime]:
