@@ -1,4 +1,4 @@
-"""Plain YAML: what every reader of YAML here takes, be it a request's body, a chart, an SLO or a scenario.
+"""Plain YAML: what every reader of YAML here takes, be it a request's body, a chart or an SLO, and how it is written.
 
 Events come from libyaml and are built one by one within bounds: no anchors, aliases, tags or directives, no key twice, YAML 1.2's idea of a
 boolean, and dates stay texts. A hostile text costs milliseconds. The readers say in their own words what was refused.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 import yaml
@@ -58,6 +59,27 @@ def documents(text: bytes, *, most_values: int, most_documents: int = 1_000, dep
         why = str(getattr(error, "problem", None) or error).splitlines()[0][:200]
         raise YamlFault(why, mark.line + 1 if mark else 0, column=mark.column + 1 if mark else 0) from error
     return builder.values
+
+
+def written(values: Iterable[Any]) -> str:
+    """Documents as text that ``documents`` reads back as the same values, always in the same bytes."""
+    return yaml.dump_all(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that would be read as something else, by this page's rules, and repeats instead of using aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """What occurs twice is written twice."""
+        return True
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    plain = bool(text) and resolve_scalar(text) == text and text != "<<"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else "'")
+
+
+_Dumper.add_representer(str, _text)
 
 
 class _Builder:
