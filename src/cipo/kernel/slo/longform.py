@@ -27,6 +27,7 @@ from cipo.kernel.slo.objective import (
     Objective,
     Test,
     problems,
+    rest,
     where,
 )
 from cipo.kernel.slo.openslo.said import span, span_text
@@ -266,7 +267,7 @@ def _objective(
     if promise.weight <= 0:
         reader.told.append((f"{at}.weight", "must be above 0"))
     sign = SIGNS[promise.op]
-    limit = Limit(sign, promise.target if sign in (">=", ">") else 1 - promise.target) if ratio else Limit(sign, promise.value or 0.0)
+    limit = Limit(sign, promise.target if sign in (">=", ">") else rest(promise.target)) if ratio else Limit(sign, promise.value or 0.0)
     size = promise.slice or given.budgeting.slice
     target = promise.slice_target if promise.slice_target is not None else given.budgeting.target
     cut = reader.value("budgeting.slice", lambda: span(size), None) if size else None
@@ -383,7 +384,7 @@ def _promise(document: Document, goal: Goal) -> ObjectiveSpec:
     objective, first = goal.objective, document.goals[0].objective
     ratio = objective.indicator.method == "ratio"
     default = document.name if len(document.goals) == 1 else f"{document.name}-{document.goals.index(goal) + 1}"
-    share = objective.limit.value if objective.limit.least else 1 - objective.limit.value
+    share = objective.limit.value if objective.limit.least else rest(objective.limit.value)
     target = objective.target if objective.target is not None else share if ratio else 1.0
     budgeting = objective.budgeting
     return ObjectiveSpec(

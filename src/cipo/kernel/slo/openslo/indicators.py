@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any, Final, Protocol
 
 from cipo.kernel.slo.document import Queries
-from cipo.kernel.slo.objective import ALWAYS, METHODS, Indicator, Limit, Term, Test
+from cipo.kernel.slo.objective import ALWAYS, METHODS, Indicator, Limit, Term, Test, rest
 from cipo.kernel.slo.objective import where as conditions
 from cipo.kernel.slo.openslo.part import Part
 from cipo.kernel.slo.windows import duration, shorthand
@@ -59,7 +58,7 @@ class Source:
             limit = Limit(op, value)  # type: ignore[arg-type]  # one of the signs
             return self.indicator, limit, target if target < 1 else None
         if self.failures:
-            return self.indicator, Limit("<=", float(1 - Decimal(str(target)))), None
+            return self.indicator, Limit("<=", rest(target)), None
         return self.indicator, Limit(">=", target), None
 
 

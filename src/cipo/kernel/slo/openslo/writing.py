@@ -8,7 +8,7 @@ from typing import Any
 
 from cipo.kernel import yaml
 from cipo.kernel.slo.document import Document, Goal, Queries
-from cipo.kernel.slo.objective import Indicator
+from cipo.kernel.slo.objective import Indicator, rest
 from cipo.kernel.slo.openslo import said
 from cipo.kernel.slo.openslo.bundle import Bundle, Definition
 from cipo.kernel.slo.openslo.indicators import FACTS, PROMETHEUS, plain, source_spec
@@ -102,7 +102,7 @@ def _target(goal: Goal) -> float:
         return objective.target
     if objective.indicator.method != "ratio":
         return 1.0
-    return objective.limit.value if objective.limit.least else 1 - objective.limit.value
+    return objective.limit.value if objective.limit.least else rest(objective.limit.value)
 
 
 def _indicator(document: Document, indicator: Indicator, definitions: tuple[Definition, ...]) -> Json:
