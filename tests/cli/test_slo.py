@@ -95,6 +95,11 @@ def test_openslo_goes_in_and_out_of_a_plane(here: Cipo, tmp_path: Path) -> None:
     assert "over     1M in Europe/Berlin" in shown
 
 
+def test_the_examples_own_form_is_applied(here: Cipo) -> None:
+    done = here("apply", "--dry-run", "-f", str(EXAMPLES / "slo.yaml"))
+    assert (done.code, done.out) == (0, "servicelevelobjective/example-records created (dry run)\n")
+
+
 def test_one_refusal_keeps_all_of_them_out(here: Cipo, tmp_path: Path) -> None:
     good = (EXAMPLES / "openslo.yaml").read_text(encoding="utf-8").replace("example-receiving", "first")
     bad = (

@@ -17,7 +17,7 @@ from cipo.kernel.slo.openslo import Bundle, OpenSLOError, read, write
 from cipo.kernel.slo.windows import Calendar, Rolling
 from tests.kernel.slo.documents import documents
 
-NOON = datetime(2022, 1, 1, 12)  # noqa: DTZ001 - wall-clock time of its zone
+NOON = datetime(2022, 1, 1, 12)
 SLO = """
 apiVersion: openslo/v1
 kind: SLO

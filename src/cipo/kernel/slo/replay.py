@@ -96,6 +96,7 @@ class Replay:
         if lo >= hi:
             return None
         low = high = last = self.facts[hi - 1].value  # at one instant the largest is the last: facts are in that order
+        # Bounds cost a look at each fact, so they are found only where they count.
         if self.objective.indicator.method in ("min", "max", "percentile"):
             values = [one.value for one in self.facts[lo:hi]]
             low, high = min(values), max(values)
