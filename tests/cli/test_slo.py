@@ -72,18 +72,18 @@ def test_a_test_that_cannot_run_says_where(cipo: Cipo, tmp_path: Path, change: d
 def test_openslo_goes_in_and_out_of_a_plane(here: Cipo, tmp_path: Path) -> None:
     file = str(EXAMPLES / "openslo.yaml")
     dry = here("slo", "import", "--dry-run", file)
-    assert (dry.code, dry.out) == (0, "servicelevelobjective/example-receiving created (dry run)\n")
+    assert (dry.code, dry.out) == (0, "servicelevelobjective.reliability.cipo/example-receiving created (dry run)\n")
     assert here("slo", "show", "example-receiving").code == 1
-    assert here("slo", "import", file).out == "servicelevelobjective/example-receiving created\n"
-    assert here("slo", "import", file).out == "servicelevelobjective/example-receiving unchanged\n"
+    assert here("slo", "import", file).out == "servicelevelobjective.reliability.cipo/example-receiving created\n"
+    assert here("slo", "import", file).out == "servicelevelobjective.reliability.cipo/example-receiving unchanged\n"
     out = tmp_path / "out.yaml"
     out.write_text(here("slo", "export", "example-receiving").out, encoding="utf-8")
-    assert here("slo", "import", str(out)).out == "servicelevelobjective/example-receiving unchanged\n"
+    assert here("slo", "import", str(out)).out == "servicelevelobjective.reliability.cipo/example-receiving unchanged\n"
     assert here("slo", "export").out == out.read_text(encoding="utf-8")
     out.write_text(out.read_text(encoding="utf-8").replace("target: 0.95", "target: 0.9"), encoding="utf-8")
     changed = here("slo", "import", "--dry-run", str(out))
     assert changed.out.splitlines() == [
-        "servicelevelobjective/example-receiving configured (dry run)",
+        "servicelevelobjective.reliability.cipo/example-receiving configured (dry run)",
         "  - spec.objective.target: 0.95",
         "  + spec.objective.target: 0.9",
     ]
@@ -97,7 +97,7 @@ def test_openslo_goes_in_and_out_of_a_plane(here: Cipo, tmp_path: Path) -> None:
 
 def test_the_examples_own_form_is_applied(here: Cipo) -> None:
     done = here("apply", "--dry-run", "-f", str(EXAMPLES / "slo.yaml"))
-    assert (done.code, done.out) == (0, "servicelevelobjective/example-records created (dry run)\n")
+    assert (done.code, done.out) == (0, "servicelevelobjective.reliability.cipo/example-records created (dry run)\n")
 
 
 def test_one_refusal_keeps_all_of_them_out(here: Cipo, tmp_path: Path) -> None:

@@ -205,9 +205,10 @@ def document_of(item: Json) -> Document:
     from dataclasses import replace  # noqa: PLC0415
 
     from cipo.kernel.slo import longform  # noqa: PLC0415
+    from cipo.kernel.slo.longform_spec import LongForm  # noqa: PLC0415
 
     metadata = item["metadata"]
-    form = longform.LongForm.model_validate(item["spec"])
+    form = LongForm.model_validate(item["spec"])
     document, _ = longform.document(metadata["name"], form, labels=metadata.get("labels"))
     return replace(document, annotations=metadata.get("annotations") or {})
 
@@ -252,10 +253,10 @@ def _tell(after: Json, before: Json | None, *, dry: bool) -> None:
     """What became of one SLO, with each field that changed."""
     name, end = after["metadata"]["name"], " (dry run)" if dry else ""
     if before is None:
-        output.say(f"servicelevelobjective/{name} created{end}")
+        output.say(f"servicelevelobjective.reliability.cipo/{name} created{end}")
         return
     changed = [line for part in ("spec", "labels", "annotations") for line in _changes(part, _part(before, part), _part(after, part))]
-    output.say(f"servicelevelobjective/{name} {'configured' if changed else 'unchanged'}{end}")
+    output.say(f"servicelevelobjective.reliability.cipo/{name} {'configured' if changed else 'unchanged'}{end}")
     for line in changed:
         output.say(f"  {line}")
 

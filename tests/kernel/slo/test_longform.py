@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from cipo.kernel.slo import longform
 from cipo.kernel.slo.document import Document
+from cipo.kernel.slo.longform_spec import LongForm
 from tests.kernel.slo.documents import documents
 
 
@@ -17,7 +18,7 @@ def test_what_the_long_form_says_is_read_back_as_the_same_slo(document: Document
         form = longform.spec(document)
     except longform.NoForm:
         assume(False)
-    form = longform.LongForm.model_validate(form.wire())
+    form = LongForm.model_validate(form.wire())
     again, _ = longform.document(document.name, form, labels=document.labels)
     assert longform.spec(again) == form
     for goal, other in zip(document.goals, again.goals, strict=True):

@@ -23,6 +23,7 @@ from cipo.kernel.errors import CipoError
 from cipo.kernel.models import Model, field
 from cipo.kernel.slo import longform, openslo
 from cipo.kernel.slo.document import Document
+from cipo.kernel.slo.longform_spec import SPAN, LongForm
 from cipo.kernel.slo.measure import Verdict
 from cipo.kernel.slo.objective import Objective
 from cipo.kernel.slo.openslo.said import span
@@ -42,7 +43,7 @@ class FactsGiven(Model):
     """Facts at even steps: events of a ratio as good and total, anything else as values."""
 
     at: datetime = field(help="When the first of them happened.")
-    step: str = field("1m", pattern=longform.SPAN, help="The time from one to the next.")
+    step: str = field("1m", pattern=SPAN, help="The time from one to the next.")
     good: Series | None = field(None, help="Good events of each step: a number, or a list of numbers and of such as 100x60.")
     total: Series | None = field(None, help="All events of each step.")
     value: Series | None = field(None, help="The values, where it is not a ratio of events.")
@@ -67,7 +68,7 @@ class TrialFile(Model):
     """The whole file."""
 
     slo: str | dict[str, Any] = field(help="A file beside this one, or the SLO itself, as cipo or OpenSLO writes it.")
-    every: str = field("1m", pattern=longform.SPAN, help="How often it is looked at from the first fact on.")
+    every: str = field("1m", pattern=SPAN, help="How often it is looked at from the first fact on.")
     facts: list[FactsGiven] = field(help="What happened.")
     expect: list[Expected] = field(help="What must come of it.")
 
@@ -110,7 +111,7 @@ def _own(value: Any) -> Document:
     body = value if isinstance(value, dict) else {}
     name = str((body.get("metadata") or {}).get("name") or "slo")
     try:
-        document, wrong = longform.document(name, longform.LongForm.model_validate(body.get("spec") or {}))
+        document, wrong = longform.document(name, LongForm.model_validate(body.get("spec") or {}))
     except ValidationError as error:
         raise TrialError("; ".join(f"spec.{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors())) from error
     if wrong:

@@ -17,6 +17,7 @@ from cipo.kernel.slo import longform, period
 from cipo.kernel.slo import look as looking
 from cipo.kernel.slo.budget import Count, composite
 from cipo.kernel.slo.document import Document, Goal
+from cipo.kernel.slo.longform_spec import LongForm
 from cipo.kernel.slo.measure import Verdict, judge
 from cipo.kernel.slo.standing import BudgetStanding, Standing, State, alike, news, standing
 from cipo.kernel.store.admission import Asking
@@ -29,7 +30,7 @@ REST_S = 60.0
 WORST: tuple[State, ...] = ("missed", "unknown", "met")
 
 
-class ServiceLevelObjectiveSpec(longform.LongForm):
+class ServiceLevelObjectiveSpec(LongForm):
     """What is promised, of what, over which time."""
 
 
