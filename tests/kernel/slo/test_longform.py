@@ -11,7 +11,7 @@ from cipo.kernel.slo.longform_spec import LongForm
 from tests.kernel.slo.documents import documents
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(documents())
 def test_what_the_long_form_says_is_read_back_as_the_same_slo(document: Document) -> None:
     try:

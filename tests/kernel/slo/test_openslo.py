@@ -256,7 +256,7 @@ def test_the_example_that_means_a_month_and_writes_a_minute_is_refused(shared_da
     assert len(one(text.replace("duration: 1m #", "duration: 1M #")).goals) == 2
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(documents(), min_size=1, max_size=3, unique_by=lambda document: document.name).map(tuple))
 def test_nothing_is_lost_on_the_way_out_and_in(several: tuple[Document, ...]) -> None:
     bundle = Bundle(several)

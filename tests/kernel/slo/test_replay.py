@@ -70,7 +70,7 @@ def objectives(draw: Any) -> Objective:
     )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(objective=objectives(), facts=FACTS)
 async def test_a_replay_agrees_with_the_store(ground: Ground, objective: Objective, facts: list[Fact]) -> None:
     name = ground.name()
