@@ -14,8 +14,6 @@ from cipo.kernel import Unit as Declared
 from cipo.kernel.principal import SYSTEM
 from cipo.kernel.slo import course, period
 from cipo.kernel.slo import look as looking
-from cipo.kernel.slo.budget import Alert
-from cipo.kernel.slo.measure import Verdict
 from cipo.kernel.slo.objective import (
     ALWAYS,
     METHODS,
@@ -30,6 +28,7 @@ from cipo.kernel.slo.objective import (
     Test,
     where,
 )
+from cipo.kernel.slo.standing import BudgetStanding, Standing, alike, news, standing
 from cipo.kernel.slo.windows import Rolling, Window, calendar, duration
 from cipo.kernel.store.resources import Resources
 from cipo.kernel.unit import Registry, slug
@@ -197,31 +196,6 @@ class KpiSpec(Model):
     origin: Literal["seed", "derived"] = field(help="Whether the chart itself says so.")
 
 
-class KpiAlert(Model):
-    """A tier of the alert policy that fires."""
-
-    tier: str = field(length=40, help="Which tier.")
-    severity: Literal["page", "ticket"] = field(help="Whether somebody is woken.")
-    since: str = field(length=32, help="Since when (UTC).")
-    calm: int = field(0, help="Calm evaluations in a row.")
-    calm_since: str | None = field(None, help="Since when it has been calm.")
-
-
-class KpiBudget(Model):
-    """What is left of the badness that the promise allows."""
-
-    state: Literal["Healthy", "Warning", "AtRisk", "Exhausted", "Unknown"] = field("Unknown", help="How it stands.")
-    target: float = field(help="The share that must be good.")
-    counted_in: Literal["events", "slices"] = field("events", help="What is counted.")
-    bad: float = field(help="Bad ones in the window.")
-    total: float = field(help="All in the window.")
-    remaining: float = field(help="The share of the budget that is left; below 0 when overspent.")
-    consumed_of_period: float = field(help="Spent of what the whole period will allow.")
-    burn: dict[str, float | None] = field(dict, help="Burn rate by look-back window; 1 spends the budget exactly.")
-    alerts: list[KpiAlert] = field(list, key="tier", help="Tiers that fire.")
-    exhausts_at: str | None = field(None, help="When it is used up if the last six hours go on.")
-
-
 class KpiPeriod(Model):
     """A closed period as it was published last."""
 
@@ -241,7 +215,7 @@ class KpiStatus(Status):
     reason: str = field("not measured yet", length=400, help="Why it is unknown.")
     n: int = field(0, help="How many facts it stands on.")
     coverage: float | None = field(None, help="Which share was looked at (0-1).")
-    budget: KpiBudget | None = field(None, help="The error budget, when the promise allows badness.")
+    budget: BudgetStanding | None = field(None, help="The error budget, when the promise allows badness.")
     periods: list[KpiPeriod] = field(list, key="start", help="The last closed periods, newest first.")
     measured_at: str | None = field(None, help="As of when (UTC).")
     changed_at: str | None = field(None, help="When state or value last changed (UTC).")
@@ -324,102 +298,47 @@ def _window(window: KpiWindow) -> Window:
 async def look(kpi: Kpi, ctx: Ctx) -> Again:
     """Measure it again: a fact was written, or the window moved."""
     objective, before = promise(kpi, ctx.registry), kpi.status.model_copy(deep=True)
-    held = before.budget
-    verdict, series = await looking.look(
-        ctx,
-        objective,
-        state_before=held.state if held else "Unknown",
-        alerts_before=[_alert(one) for one in held.alerts] if held else [],
-    )
+    held = _standing(kpi.name, before)
+    verdict, series = await looking.look(ctx, objective, state_before=held.budget_state, alerts_before=held.alerts)
     periods = await period.publish(ctx.db, objective, series, ctx.now) if objective.staffed or verdict.n else []
     status = kpi.status
-    status.state, status.value, status.reason, status.n, status.coverage = (
-        verdict.state,
-        verdict.value,
-        verdict.reason,
-        verdict.n,
-        verdict.coverage,
-    )
-    status.budget = _budget(verdict)
+    now = standing(kpi.name, verdict)
+    status.state, status.value, status.reason, status.n, status.coverage = now.state, now.value, now.reason, now.n, now.coverage
+    status.budget = now.budget
     status.periods = [_period(one) for one in periods[:PERIODS]]
     status.measured_at = ctx.now_iso()
     if (before.state, before.value) != (status.state, status.value):
         status.changed_at = ctx.now_iso()
-    ctx.reason, ctx.note = _news(before, status, objective)
-    if not ctx.reason and _same(before, status) and before.measured_at and ctx.since(before.measured_at) < REST_S:
+    ctx.reason, ctx.note = _news(before, status, news(held, now))
+    rested = before.measured_at is not None and ctx.since(before.measured_at) >= REST_S
+    if not ctx.reason and not rested and before.measured_at and alike(held, now) and before.periods == status.periods:
         kpi.status = before  # only figures that move with every look: once a minute is enough for the record
     else:
         await course.record(ctx.db, kpi.name, verdict)
     return Again(looking.again(objective, verdict))
 
 
-def _same(before: KpiStatus, after: KpiStatus) -> bool:
-    """Whether nothing that a person would look up has changed."""
-    return (before.state, _digits(before.value), before.reason, before.periods, _alerts(before)) == (
-        after.state,
-        _digits(after.value),
-        after.reason,
-        after.periods,
-        _alerts(after),
+def _standing(name: str, status: KpiStatus) -> Standing:
+    """How it stood at the last look."""
+    return Standing(
+        name=name,
+        state=status.state,
+        value=status.value,
+        reason=status.reason,
+        n=status.n,
+        coverage=status.coverage,
+        budget=status.budget,
     )
 
 
-def _digits(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
-
-
-def _alerts(status: KpiStatus) -> tuple[Any, ...]:
-    budget = status.budget
-    return (budget.state, *budget.alerts) if budget else ()
-
-
-def _news(before: KpiStatus, after: KpiStatus, objective: Objective) -> tuple[str, str]:
+def _news(before: KpiStatus, after: KpiStatus, changed: str) -> tuple[str, str]:
     """The event's word and sentence when something happened that somebody wants to hear of."""
     revised = {one.start: one for one in before.periods}
     for one in after.periods:
         old = revised.get(one.start)
         if old is not None and one.revision > old.revision:
             return "KPIRestated", f"{one.start[:10]} to {one.end[:10]}, revision {one.revision}: {one.reason}"
-    held, now = before.budget, after.budget
-    if now is not None and now.state != (held.state if held else "Unknown"):
-        figures = f"{now.bad:g} bad of {now.total:g}, {now.remaining:.1%} of the budget left"
-        return f"Budget{now.state}", f"budget {held.state if held else 'Unknown'} -> {now.state}: {figures}"
-    if before.state != after.state:
-        value = "" if after.value is None else f" at {after.value:.6g} (promised {objective.limit})"
-        return f"Kpi{after.state.capitalize()}", f"{before.state} -> {after.state}{value}{': ' + after.reason if after.reason else ''}"
-    return "", ""
-
-
-def _alert(alert: KpiAlert) -> Alert:
-    calm_since = datetime.fromisoformat(alert.calm_since) if alert.calm_since else None
-    return Alert(alert.tier, alert.severity, datetime.fromisoformat(alert.since), alert.calm, calm_since)
-
-
-def _budget(verdict: Verdict) -> KpiBudget | None:
-    spent = verdict.budget
-    if spent is None:
-        return None
-    return KpiBudget(
-        state=spent.state,
-        target=spent.target,
-        counted_in="events" if spent.unit == "events" else "slices",
-        bad=spent.bad,
-        total=spent.total,
-        remaining=spent.remaining,
-        consumed_of_period=spent.of_period,
-        burn={span: None if rate is None else float(f"{rate:.3g}") for span, rate in spent.burn.items()},
-        alerts=[
-            KpiAlert(
-                tier=one.tier,
-                severity=one.severity,
-                since=one.since.isoformat(),
-                calm=one.calm,
-                calm_since=one.calm_since.isoformat() if one.calm_since else None,
-            )
-            for one in spent.alerts
-        ],
-        exhausts_at=spent.exhausts_at.isoformat(timespec="minutes") if spent.exhausts_at else None,
-    )
+    return ("KPIChanged", changed) if changed else ("", "")
 
 
 def _period(one: period.Published) -> KpiPeriod:

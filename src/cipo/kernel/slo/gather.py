@@ -66,6 +66,7 @@ async def gather(db: Database, objective: Objective, series: int, now: datetime,
         await _look_back(db, objective, series, now) if objective.budget_target is not None else {},
         await _expected_total(db, objective, series, totals, (start, end), now),
         await _held(db, objective, series, start, min(end, now)),
+        await _others(db, objective, start, end) if totals is None and indicator.where else 0,
     )
 
 
@@ -83,6 +84,15 @@ async def _subjects(db: Database, objective: Objective, start: datetime, end: da
     given = {**params, "kind": coverage.kind, "fact": objective.indicator.fact, "start": start, "end": end}
     rows = await db.fetch(SUBJECTS.replace("{where}", terms), given)
     return int(rows[0][0]), int(rows[0][1])
+
+
+async def _others(db: Database, objective: Objective, start: datetime, end: datetime) -> int:
+    """Facts of the name whatever their attributes, up to a thousand: enough to say that a condition is wrong."""
+    rows = await db.fetch(
+        "select count(*) from (select 1 from cipo.fact where name = %s and ts >= %s and ts < %s limit 1000) as found",
+        (objective.indicator.fact, start, end),
+    )
+    return int(rows[0][0])
 
 
 async def _of_slices(db: Database, objective: Objective, series: int, start: datetime, end: datetime) -> tuple[tuple[float, float], ...]:

@@ -88,11 +88,25 @@ def document(
         goals.append(Goal(Objective(**objective, labels=dict(labels or {})), promise.title, promise.weight))
         reader.told += _against(goals[-1].objective, at[number], given, declared)
     queries, unsupported = _source(given, reader)
+    if queries is not None:
+        reader.told += _of_prometheus(goals, at)
     found = Document(
         name, given.service, tuple(goals), queries, given.title, given.description, given.indicator.name, given.indicator.title,
         tuple(given.alert_policies), unsupported, given.indicator.source.written, dict(labels or {}),
     )  # fmt: skip
     return found, list(dict.fromkeys(reader.told))
+
+
+def _of_prometheus(goals: list[Goal], at: list[str]) -> list[Problem]:
+    """What Prometheus does not answer: its counts are of good and all, and a gap in them is no minute without facts."""
+    told: list[Problem] = [
+        (f"{where}.op", "a share that Prometheus counts is promised with gte or gt; turn good and bad around")
+        for goal, where in zip(goals, at, strict=True)
+        if not goal.objective.limit.least
+    ]
+    if goals[0].objective.data.every is not None:
+        told.append(("data.every", "facts have a cadence, a Prometheus has its scrape interval; leave it out"))
+    return told
 
 
 def spec(document: Document) -> LongForm:

@@ -27,7 +27,10 @@ NOTHING = Count(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """All that a verdict rests on. ``of_slices``: (good, total) of the budget's slices; ``counts``: bad and all of each look-back window."""
+    """All that a verdict rests on. ``of_slices``: (good, total) of the budget's slices; ``counts``: bad and all of each look-back window.
+
+    ``others``: facts of the name that the conditions leave out, counted when nothing passes them.
+    """
 
     window: Span
     totals: Totals | None
@@ -39,6 +42,7 @@ class Inputs:
     counts: Mapping[timedelta, Count] = field(default_factory=dict)
     expected_total: float | None = None
     held: Count = NOTHING
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +94,13 @@ def judge(
     late = tuple(age for age in inputs.open_ages if not objective.limit.keeps(age))
     n = (totals.n if totals else 0) + len(late)
     totals = _with_missing(objective, inputs, now)
-    value = number(objective.indicator, totals, inputs.histogram, _elapsed(objective, inputs.window, now), late)
+    bad_of = _budget_count(objective, inputs, totals)
+    value = _sliced(objective, bad_of)
+    if value is None:
+        value = number(objective.indicator, totals, inputs.histogram, _elapsed(objective, inputs.window, now), late)
     coverage = _coverage(objective, inputs, now)
     state, reason = _state(objective, inputs, now, n, value, coverage)
     known = state != "unknown"
-    bad_of = _budget_count(objective, inputs, totals)
     spent = budgets.spend(
         objective,
         bad_of,
@@ -108,11 +114,18 @@ def judge(
     return Verdict(value, state, reason, n, coverage, (start, end), totals.weight if totals else 0, totals.good if totals else 0, spent)
 
 
+def _sliced(objective: Objective, found: Count) -> float | None:
+    """A share that is promised of slices of time is a share of slices, not of events; None where events are counted."""
+    ratio = found.ratio()
+    if objective.budgeting.method == "Occurrences" or objective.indicator.method != "ratio" or ratio is None:
+        return None
+    return 1 - ratio if objective.matched_is_good else ratio
+
+
 def _state(objective: Objective, inputs: Inputs, now: datetime, n: int, value: float | None, coverage: float | None) -> tuple[State, str]:
     data = objective.data
     if not n or value is None:
-        why = f"no facts in {_window_words(objective)}" if objective.staffed else f"no facts yet: {objective.owner} not staffed"
-        return "unknown", why
+        return "unknown", _nothing(objective, inputs)
     silence, last = data.silence, inputs.totals.last_at if inputs.totals else None
     if silence is not None and last is not None and now - last > silence:
         return "unknown", f"no facts since {last:%Y-%m-%d %H:%M} UTC; {_cadence(objective)}"
@@ -123,6 +136,14 @@ def _state(objective: Objective, inputs: Inputs, now: datetime, n: int, value: f
     if coverage is not None and coverage < floor_of and (met or not _missed_anyway(objective, value, coverage)):
         return "unknown", f"only {coverage:.1%} was looked at; {floor_of:.0%} is needed to say"
     return ("met" if met else "missed"), ""
+
+
+def _nothing(objective: Objective, inputs: Inputs) -> str:
+    """Why there is no number: nothing was measured, or the conditions let nothing pass."""
+    if inputs.others:
+        asked = ", ".join(f"{term.attr} {term.plain()}" for term in objective.indicator.where)
+        return f"no facts with {asked} in {_window_words(objective)}, but {inputs.others:,} with other attributes; check the conditions"
+    return f"no facts in {_window_words(objective)}" if objective.staffed else f"no facts yet: {objective.owner} not staffed"
 
 
 def _window_words(objective: Objective) -> str:
