@@ -1,4 +1,4 @@
-"""``python -m bench [what …]``: peers, lists, reconciles, memory; nautobot only sets the peer up. Results also go to a JSON file."""
+"""``python -m bench [what …]``: peers, lists, library, reconciles, memory; nautobot only sets the peer up. Results also go to a JSON file."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import limits, machine, nautobot, peers, report
+from bench import library, limits, machine, nautobot, peers, report
 from bench.place import Postgres, directory
 
-WHAT = ("peers", "lists", "reconciles", "memory")
+WHAT = ("peers", "lists", "library", "reconciles", "memory")
 
 
 def main() -> int:
@@ -34,6 +34,8 @@ def main() -> int:
         alone: dict[str, Any] = {}
         if "lists" in what:
             alone |= limits.lists_and_watches(postgres, calls=max(200, given.calls))
+        if "library" in what:
+            alone |= library.script(postgres, calls=max(200, given.calls))
         if "reconciles" in what:
             alone |= limits.reconciles(postgres, objects=given.objects)
         if alone:
