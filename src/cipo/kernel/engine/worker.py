@@ -247,7 +247,8 @@ def _backoff(attempts: int) -> float:
 
 def _settle(status: Status, outcome: Done | Again, now: datetime, after: float) -> None:
     if isinstance(outcome, Again):
-        status.next_reconcile = stamp(now + timedelta(seconds=after))
+        # Only a wait is said. A look without a reason that found nothing new leaves no write, so no event and no line of a watch.
+        status.next_reconcile = stamp(now + timedelta(seconds=after)) if outcome.reason else None
         set_condition(
             status, "Ready", "True" if not outcome.reason else "False", "Waiting" if outcome.reason else "Done", outcome.reason, now
         )
