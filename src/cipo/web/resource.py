@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,6 +53,12 @@ class Relation:
     kind: str
     name: str
     href: str
+
+    @property
+    def role(self) -> str:
+        """Its kind, and the field that refers where that says more: ``Stock count, racks``."""
+        kind, field = words.humps(self.kind), words.label(re.sub(r"\[\d+\]", "", self.path))
+        return kind if kind.lower().endswith(field.lower()) else f"{kind}, {field.lower()}"
 
 
 @dataclass(frozen=True, slots=True)

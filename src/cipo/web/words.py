@@ -43,6 +43,12 @@ def iso(value: Any) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else ""
 
 
+def stamped(value: Any) -> str:
+    """A moment where there is no room for a ``<time>``: ``2026-11-24 13:32:59 UTC``."""
+    at = moment(value)
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if at else ""
+
+
 def ago(value: Any, now: datetime | None = None) -> str:
     """``12 min ago``, ``in 3 h``; the script on the page keeps it true."""
     at = moment(value)
