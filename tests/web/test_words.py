@@ -91,11 +91,18 @@ def test_a_difference_is_told_field_by_field() -> None:
 def test_the_timeline_says_moments_to_the_second_and_of_a_hash_the_beginning() -> None:
     assert story.brief("2026-11-25T13:32:59.616075Z") == "2026-11-25 13:32:59 UTC"
     assert story.brief("0731fd6f5c46aa0fa65210078f265dc56eeec0244e891e88c1afb6382a2cbe46") == "0731fd6f5c46aa0f…"
+    assert story.brief("eNqrVkrOLMjXNTAwMDI0VbKKVkrKzNNPrUjMLchJ1S3P0EvUNTBU0lFSitVBUmhGrEJzkMKixORs/A==") == "eNqrVkrOLMjXNTAw…"
     assert story.brief("bin/example-wh.a-01") == "bin/example-wh.a-01"
     assert story.brief("a sentence of many words that somebody wrote and wants to be read") == (
         "a sentence of many words that somebody wrote and wants to be read"
     )
     assert story.brief(None) is None
+
+
+def test_acronyms_stay_large_inside_a_sentence() -> None:
+    assert words.inside(words.kinds_title("Kpi", "kpis")) == "KPIs"
+    assert words.inside(words.kinds_title("StockCount", "stockcounts")) == "stock counts"
+    assert words.inside(words.humps("Kpi")) == "KPI"
 
 
 def test_an_empty_field_of_a_new_entry_is_no_difference() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,7 @@ from cipo.kernel.unit import KindInfo, dotted
 from cipo.web import words
 
 VALUE_MAX = 160
-OPAQUE_MAX = 48
+OPAQUE = re.compile(r"[A-Za-z0-9+/=_-]{49,}")
 FEW = 3
 TABLE_ROWS = 100
 TABLE_COLUMNS = 7
@@ -140,7 +141,7 @@ def brief(text: str | None) -> str | None:
         return None
     if _is_moment(text):
         return words.stamped(text)
-    return f"{text[:16]}…" if len(text) > OPAQUE_MAX and not set(text) & set(" /,") else text
+    return f"{text[:16]}…" if OPAQUE.fullmatch(text) else text
 
 
 def _is_moment(value: Any) -> bool:

@@ -138,9 +138,14 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 
 def humps(word: str) -> str:
-    """``InStock`` -> ``In stock``; acronyms stay."""
-    parts = _HUMP.split(word)
+    """``InStock`` -> ``In stock``; acronyms stay, and ``Kpi`` becomes one."""
+    parts = [ACRONYMS.get(part.lower(), part) for part in _HUMP.split(word)]
     return " ".join([parts[0], *(part if part.isupper() else part.lower() for part in parts[1:])])
+
+
+def inside(text: str) -> str:
+    """The words as they stand inside a sentence: small, but for acronyms."""
+    return " ".join(word if len(word) > 1 and word.rstrip("s").isupper() else word.lower() for word in text.split())
 
 
 def tone(phase: str) -> str:
