@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from cipo.kernel.errors import ApiError, Cause
 from cipo.kernel.store.admission import typed
-from cipo.kernel.store.read import EventRow, RefRow
+from cipo.kernel.store.read import REFS_MAX, EventRow, RefRow
 from cipo.kernel.store.write import Stored
 from cipo.kernel.unit import ActionInfo, KindInfo
 from cipo.web import forms, story, words
@@ -141,6 +141,7 @@ async def show(
         actual=story.rows(obj.get("status") or {}, "status", links),
         outgoing=relations(console, outgoing),
         incoming=relations(console, incoming),
+        refs_max=REFS_MAX,
         drawings=await drawings(console, visit, info, obj),
         timeline=story.timeline(events, info.phase),
         more=len(events) == EVENTS,

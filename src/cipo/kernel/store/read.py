@@ -20,6 +20,7 @@ from cipo.kernel.unit import KindInfo
 from cipo.kernel.wire.selectors import FieldSelector, LabelSelector
 
 PAGE_MAX = 5000
+REFS_MAX = 500
 COLUMNS: LiteralString = "uid::text, gk, name, rv, generation, unit, labels, fields, body, cells, created_at, deleting_at"
 # A cursor that a watch may start from: the newest event below the horizon of running transactions (store/feed.py says why).
 HORIZON: LiteralString = "(select coalesce((select seq from cipo.event where xid < pg_snapshot_xmin(pg_current_snapshot()) order by xid desc, seq desc limit 1), 0))"
@@ -241,13 +242,13 @@ class Reader:
         return [EventRow(*row) for row in rows]
 
     async def refs(self, uid: str) -> tuple[builtins.list[RefRow], builtins.list[RefRow]]:
-        """What an object refers to, and what refers to it (at most 500 each way)."""
+        """What an object refers to, and what refers to it (at most ``REFS_MAX`` each way)."""
         outgoing = await self.db.fetch(
-            "select f.path, r.gk, r.name, r.uid::text, r.unit from cipo.ref f join cipo.resource r on r.uid = f.dst where f.src = %s::uuid order by 1, 3 limit 500",
-            (uid,),
+            "select f.path, r.gk, r.name, r.uid::text, r.unit from cipo.ref f join cipo.resource r on r.uid = f.dst where f.src = %s::uuid order by 1, 3 limit %s",
+            (uid, REFS_MAX),
         )
         incoming = await self.db.fetch(
-            "select f.path, r.gk, r.name, r.uid::text, r.unit from cipo.ref f join cipo.resource r on r.uid = f.src where f.dst = %s::uuid order by 2, 3 limit 500",
-            (uid,),
+            "select f.path, r.gk, r.name, r.uid::text, r.unit from cipo.ref f join cipo.resource r on r.uid = f.src where f.dst = %s::uuid order by 2, 3 limit %s",
+            (uid, REFS_MAX),
         )
         return [RefRow(*row) for row in outgoing], [RefRow(*row) for row in incoming]
