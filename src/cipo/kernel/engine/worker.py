@@ -47,7 +47,7 @@ with taken as (
     order by due limit %(limit)s for update skip locked)
   returning uid, dirty, attempts
 )
-select r.uid::text, gk, name, rv, generation, unit, labels, fields, body, cells, created_at, deleting_at, t.dirty, t.attempts, clock_timestamp()
+select r.uid::text, gk, name, rv, generation, unit, labels::text, fields::text, body, cells, created_at, deleting_at, t.dirty, t.attempts, clock_timestamp()
 from taken t join cipo.resource r using (uid)
 """
 RELEASE = """
