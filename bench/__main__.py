@@ -1,4 +1,4 @@
-"""``python -m bench [what …]``: peers, lists, reconciles, memory, slo; nautobot only sets the peer up. Results also go to a JSON file."""
+"""``python -m bench [what …]``: peers, lists, library, reconciles, memory, slo; nautobot only sets the peer up. Results also go to a JSON file."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import limits, machine, nautobot, peers, report, slo
+from bench import library, limits, machine, nautobot, peers, report, slo
 from bench.place import Postgres, directory
 
-WHAT = ("peers", "lists", "reconciles", "memory", "slo")
+WHAT = ("peers", "lists", "library", "reconciles", "memory", "slo")
 
 
 def main() -> int:
@@ -35,6 +35,8 @@ def main() -> int:
         alone: dict[str, Any] = {}
         if "lists" in what:
             alone |= limits.lists_and_watches(postgres, calls=max(200, given.calls))
+        if "library" in what:
+            alone |= library.script(postgres, calls=max(200, given.calls))
         if "reconciles" in what:
             alone |= limits.reconciles(postgres, objects=given.objects)
         if alone:

@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -149,10 +148,7 @@ def memory(*, settle_s: float = 60) -> dict[str, Any]:
         env = {"CIPO_HOME": directory, "CIPO_PORT": str(port), "CIPO_TLS_PORT": str(free_port()), "CIPO_LAB": "on"}
         for name in ("CIPO_DATABASE_URL",):
             os.environ.pop(name, None)
-        command = [sys.executable, "-m", "cipo.cli", "up"]
-        program = Path(sys.executable).with_name("cipo")
-        if program.exists():
-            command = [str(program), "up"]
+        command = [str(places.CIPO), "up"]
         start = time.perf_counter()
         with running(command, log=places.directory() / "up.log", env=env, ready=answers(port), within_s=180) as process:
             answered = time.perf_counter() - start

@@ -11,6 +11,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from psycopg import sql
 
 from cipo.kernel.store import embedded
 from cipo.kernel.store.place import PORT, Place
+
+CIPO = Path(sys.executable).with_name("cipo")
+"""The command line, as installed beside this Python."""
 
 
 def directory() -> Path:

@@ -30,6 +30,8 @@ class Own:
     client: Client
     dsn: str
     pids: tuple[int, ...]
+    home: Path
+    env: dict[str, str]
 
     def keeping(self) -> Client:
         """The same client with its connection kept, as kubectl, the console and every client library do."""
@@ -75,7 +77,7 @@ def up(postgres: Postgres, *, worker: bool = False) -> Iterator[Own]:
             pids.append(stack.enter_context(running(command, log=home / "worker.log", env=env, ready=lambda: True)).pid)
         model = {"manufacturer": "Dell", "model": "PowerEdge R650", "formFactor": {"uHeight": 1}}
         client.must("POST", MODELS, {"metadata": {"name": "dell-r650"}, "spec": model})
-        yield Own(client, dsn, tuple(pids))
+        yield Own(client, dsn, tuple(pids), home, env)
 
 
 async def _token(dsn: str) -> str:

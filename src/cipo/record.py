@@ -1,6 +1,7 @@
 """Who runs in a home: the supervisor holds a lock and writes where it listens; the CLI and a second ``cipo up`` read it.
 
-The lock lives as long as the supervisor's process, however that ends, so a record without a lock is history.
+The lock lives as long as the supervisor's process, however that ends, so a record without a lock is history. The lock alone proves nothing:
+a glance of another reader holds it for a moment, and so does a child that the supervisor had just forked when it was killed.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def running(settings: Settings) -> Running | None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return Running(**json.loads(_record(settings).read_text()))
+            found = Running(**json.loads(_record(settings).read_text()))
+            return found if _lives(found.pid) else None
     return None
 
 
@@ -79,6 +81,16 @@ def write(settings: Settings, what: Running) -> None:
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(asdict(what), file)
     fresh.replace(_record(settings))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
 
 
 def _sentence(settings: Settings, found: Running | None) -> str:

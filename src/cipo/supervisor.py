@@ -83,7 +83,8 @@ def down(settings: Settings, *, timeout_s: float = 20.0) -> bool:
     """Stop the plane of this home, or a database that a killed supervisor left behind; False if nothing ran."""
     found = record.running(settings)
     if found is not None:
-        os.kill(found.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself just now
+            os.kill(found.pid, signal.SIGTERM)
         deadline = time.monotonic() + timeout_s
         while record.running(settings) is not None:
             if time.monotonic() > deadline:

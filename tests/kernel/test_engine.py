@@ -68,6 +68,26 @@ async def test_a_failure_is_said_and_tried_again_later(store):
     assert rows == [(1, True, True)]
 
 
+async def test_a_look_that_finds_nothing_new_leaves_no_event(store):
+    await store.create(ANNA, BOX, box("a", note="polls"))
+    worker = Worker(store)
+    assert await drain(worker) == 1
+    events = "select count(*) from cipo.event"
+    before = await store.db.fetch(events)
+    await store.db.execute("update cipo.work set due = now()")
+    assert await drain(worker) == 1
+    assert await store.db.fetch(events) == before
+    assert await store.db.fetch("select due > now() + interval '4 minutes' from cipo.work") == [(True,)]
+
+
+async def test_a_wait_says_until_when(store):
+    await store.create(ANNA, BOX, box("a", note="waits"))
+    await drain(Worker(store))
+    body = await status(store, "a")
+    assert body["nextReconcile"]
+    assert [(one["status"], one["reason"], one["message"]) for one in body["conditions"]] == [("False", "Waiting", "the maker has it")]
+
+
 async def test_two_workers_never_hold_the_same_object(store):
     await store.create_many(ANNA, BOX, [box(f"b{n}") for n in range(40)])
     workers = [Worker(store) for _ in range(4)]

@@ -188,6 +188,17 @@ def test_down_stops_a_database_left_by_a_killed_supervisor(planes: Planes) -> No
     assert embedded.running(planes.home) is None
 
 
+def test_a_lock_that_outlives_a_killed_supervisor_is_no_plane(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    with record.hold(settings):  # as a child would that was forked when it was killed, or another reader's glance
+        record.write(settings, record.Running(dead.pid, 1, 2))
+        assert record.running(settings) is None
+        record.write(settings, record.Running(os.getpid(), 1, 2))
+        assert record.running(settings) is not None
+
+
 def test_an_api_that_cannot_start_ends_the_plane_with_its_own_words(planes: Planes) -> None:
     process = planes.start("api=broken", "worker")
     _, said = process.communicate(timeout=30)

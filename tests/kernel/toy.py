@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal
 
 from cipo.kernel import Again, Blocked, Claim, Column, Ctx, Department, Done, Kind, Model, RangeClaim, Ref, Status, Unit, field
@@ -91,6 +92,10 @@ async def look(box: ToyBox, ctx: Ctx) -> Done | Again:
         raise RuntimeError("boom")
     if box.status.looked < 1:
         box.status.looked += 1
+    if box.spec.note == "polls":
+        return Again(timedelta(minutes=5))
+    if box.spec.note == "waits":
+        return Again(timedelta(days=2), reason="the maker has it")
     return Done()
 
 

@@ -10,6 +10,7 @@ from cipo.org.chart import load
 from cipo.web import story, svg, words
 from cipo.web.forms import fields_of, fill, parse, walk
 from cipo.web.promise import gaps, thin
+from cipo.web.resource import Relation
 from cipo.web.scorecard import Tally, scorecard
 
 CHART = load()
@@ -85,6 +86,40 @@ def test_a_difference_is_told_field_by_field() -> None:
         ("status.location.since", None, "t"),
         ("labels.a/b", "", None),
     ]
+
+
+def test_the_timeline_says_moments_to_the_second_and_of_a_hash_the_beginning() -> None:
+    assert story.brief("2026-11-25T13:32:59.616075Z") == "2026-11-25 13:32:59 UTC"
+    assert story.brief("0731fd6f5c46aa0fa65210078f265dc56eeec0244e891e88c1afb6382a2cbe46") == "0731fd6f5c46aa0f…"
+    assert story.brief("eNqrVkrOLMjXNTAwMDI0VbKKVkrKzNNPrUjMLchJ1S3P0EvUNTBU0lFSitVBUmhGrEJzkMKixORs/A==") == "eNqrVkrOLMjXNTAw…"
+    assert story.brief("bin/example-wh.a-01") == "bin/example-wh.a-01"
+    assert story.brief("a sentence of many words that somebody wrote and wants to be read") == (
+        "a sentence of many words that somebody wrote and wants to be read"
+    )
+    assert story.brief(None) is None
+
+
+def test_acronyms_stay_large_inside_a_sentence() -> None:
+    assert words.inside(words.kinds_title("Kpi", "kpis")) == "KPIs"
+    assert words.inside(words.kinds_title("StockCount", "stockcounts")) == "stock counts"
+    assert words.inside(words.humps("Kpi")) == "KPI"
+
+
+def test_an_empty_field_of_a_new_entry_is_no_difference() -> None:
+    told = story.differences([{"op": "add", "path": "/status/trail/1", "value": {"unit": "", "place": "bin/a", "codes": ["x", "y"]}}])
+    assert [(d.path, d.before, d.after) for d in told] == [("status.trail.1.place", None, "bin/a"), ("status.trail.1.codes", None, "x, y")]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "role"),
+    [
+        ("spec.site", "Site", "Site"),
+        ("spec.model", "AssetModel", "Asset model"),
+        ("spec.scope.racks[0]", "StockCount", "Stock count, racks"),
+    ],
+)
+def test_a_relation_says_its_field_where_the_kind_does_not(path: str, kind: str, role: str) -> None:
+    assert Relation(path, kind, "x", "/r/x").role == role
 
 
 def test_what_was_unknown_is_a_stretch_not_a_line() -> None:

@@ -181,7 +181,7 @@ class Status(Model):
 
     conditions: list[Condition] = field(list, key="type", help="Statements about the object, in words.")
     observed_generation: int = field(0, help="The generation the reconciler has last seen.")
-    next_reconcile: str | None = field(None, help="When the reconciler looks again, if it waits for a time.")
+    next_reconcile: str | None = field(None, help="Until when the reconciler waits, if it waits for a time.")
 
 
 S = TypeVar("S", bound=Model)

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import RedirectResponse, Response
 
 from cipo.kernel.errors import ApiError, BadRequest, Cause, Conflict
+from cipo.kernel.store.read import REFS_MAX
 from cipo.kernel.unit import KindInfo
 from cipo.kernel.wire.decode import decode_yaml
 from cipo.web import forms, story, words
@@ -144,6 +145,7 @@ async def delete(console: Console, visit: Visit) -> Response:
         stored=stored,
         stays=relations(console, [row for row in incoming if row.uid not in goes]),
         goes=relations(console, [row for row in incoming if row.uid in goes]),
+        refs_max=REFS_MAX,
         why_not=permissions(console, visit, info)["delete"],
         error=error,
         href=console.href(info.gk, name),

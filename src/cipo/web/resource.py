@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from cipo.kernel.errors import ApiError, Cause
 from cipo.kernel.store.admission import typed
-from cipo.kernel.store.read import EventRow, RefRow
+from cipo.kernel.store.read import REFS_MAX, EventRow, RefRow
 from cipo.kernel.store.write import Stored
 from cipo.kernel.unit import ActionInfo, KindInfo
 from cipo.web import forms, story, words
@@ -52,6 +53,12 @@ class Relation:
     kind: str
     name: str
     href: str
+
+    @property
+    def role(self) -> str:
+        """Its kind, and the field that refers where that says more: ``Stock count, racks``."""
+        kind, field = words.humps(self.kind), words.label(re.sub(r"\[\d+\]", "", self.path))
+        return kind if kind.lower().endswith(field.lower()) else f"{kind}, {field.lower()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +141,7 @@ async def show(
         actual=story.rows(obj.get("status") or {}, "status", links),
         outgoing=relations(console, outgoing),
         incoming=relations(console, incoming),
+        refs_max=REFS_MAX,
         drawings=await drawings(console, visit, info, obj),
         timeline=story.timeline(events, info.phase),
         more=len(events) == EVENTS,

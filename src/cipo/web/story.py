@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,8 @@ from cipo.kernel.unit import KindInfo, dotted
 from cipo.web import words
 
 VALUE_MAX = 160
+OPAQUE = re.compile(r"[A-Za-z0-9+/=_-]{49,}")
+FEW = 3
 TABLE_ROWS = 100
 TABLE_COLUMNS = 7
 NOISE = ("/status/observedGeneration", "/status/nextReconcile", "/status/conditions")
@@ -79,6 +82,11 @@ class Row:
     entries: tuple[tuple[str, ...], ...] = ()
     count: int = 0
 
+    @property
+    def open(self) -> bool:
+        """A few entries are shown; more wait behind their number."""
+        return self.count <= FEW
+
 
 def said(value: Any) -> str:
     """A value as text, bounded."""
@@ -90,7 +98,10 @@ def said(value: Any) -> str:
         return words.number(value, 4)
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
         return words.plural(len(value), "entry", "entries")
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    if isinstance(value, list) and value and not any(isinstance(item, list | Mapping) for item in value):
+        text = ", ".join(said(item) for item in value)
+    else:
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
     return text if len(text) <= VALUE_MAX else f"{text[:VALUE_MAX]}…"
 
 
@@ -120,8 +131,21 @@ def _leaves(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> list[D
     return [
         Difference(path, said(before[path]) if path in before else None, said(after[path]) if path in after else None)
         for path in {**before, **after}
-        if before.get(path) != after.get(path)
+        if (before.get(path) or "") != (after.get(path) or "")
     ]
+
+
+def brief(text: str | None) -> str | None:
+    """A value for the timeline: moments to the second, and of what nobody reads (hashes, sealed sets) the beginning."""
+    if text is None:
+        return None
+    if _is_moment(text):
+        return words.stamped(text)
+    return f"{text[:16]}…" if OPAQUE.fullmatch(text) else text
+
+
+def _is_moment(value: Any) -> bool:
+    return isinstance(value, str) and len(value) > 15 and value[10:11] == "T" and words.moment(value) is not None
 
 
 def _flat(value: Any, path: str) -> dict[str, Any]:
@@ -155,7 +179,7 @@ def timeline(events: Iterable[EventRow], phase: str) -> list[Moment]:
 
 def moment(event: EventRow, phase: str = "") -> Moment:
     """One event in words."""
-    changed = differences(event.diff)
+    changed = tuple(Difference(item.path, brief(item.before), brief(item.after)) for item in differences(event.diff))
     pointer = ".".join(phase.split(".")) if phase else ""
     to = next((item.after for item in changed if item.path == pointer and item.after), "")
     verb = VERBS.get(event.verb, event.verb)
@@ -224,8 +248,8 @@ def rows(part: Mapping[str, Any], root: str, links: Mapping[str, str], depth: in
         elif isinstance(value, list):
             made.append(Row(words.label(path), ", ".join(said(item) for item in value[:60]), depth=depth))
         else:
-            at = words.moment(value) if isinstance(value, str) and len(value) > 15 and "T" in value else None
-            made.append(Row(words.label(path), words.iso(at) if at else said(value), links.get(path, ""), depth, time=at is not None))
+            at = _is_moment(value)
+            made.append(Row(words.label(path), words.iso(value) if at else said(value), links.get(path, ""), depth, time=at))
     return made
 
 
@@ -236,9 +260,11 @@ def _table(label: str, entries: list[Any], depth: int) -> Row:
             if value not in ("", None, [], {}):
                 keys.setdefault(key)
     shown = tuple(keys)[:TABLE_COLUMNS]
-    lines = tuple(
-        tuple(said(entry[key]) if entry.get(key) not in ("", None, [], {}) else "" for key in shown)
-        for entry in entries[:TABLE_ROWS]
-        if isinstance(entry, Mapping)
-    )
+    lines = tuple(tuple(_cell(entry.get(key)) for key in shown) for entry in entries[:TABLE_ROWS] if isinstance(entry, Mapping))
     return Row(label, depth=depth, headers=tuple(words.label(key) for key in shown), entries=lines, count=len(entries))
+
+
+def _cell(value: Any) -> str:
+    if value in ("", None, [], {}):
+        return ""
+    return words.stamped(value) if _is_moment(value) else said(value)

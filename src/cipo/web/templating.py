@@ -34,6 +34,7 @@ def environment(console: Console) -> Environment:
         "iso": words.iso,
         "label": words.label,
         "humps": words.humps,
+        "inside": words.inside,
         "tone": words.tone,
         "number": words.number,
         "sentence": words.sentence,

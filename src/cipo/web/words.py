@@ -43,6 +43,12 @@ def iso(value: Any) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else ""
 
 
+def stamped(value: Any) -> str:
+    """A moment where there is no room for a ``<time>``: ``2026-11-24 13:32:59 UTC``."""
+    at = moment(value)
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if at else ""
+
+
 def ago(value: Any, now: datetime | None = None) -> str:
     """``12 min ago``, ``in 3 h``; the script on the page keeps it true."""
     at = moment(value)
@@ -132,9 +138,14 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 
 def humps(word: str) -> str:
-    """``InStock`` -> ``In stock``; acronyms stay."""
-    parts = _HUMP.split(word)
+    """``InStock`` -> ``In stock``; acronyms stay, and ``Kpi`` becomes one."""
+    parts = [ACRONYMS.get(part.lower(), part) for part in _HUMP.split(word)]
     return " ".join([parts[0], *(part if part.isupper() else part.lower() for part in parts[1:])])
+
+
+def inside(text: str) -> str:
+    """The words as they stand inside a sentence: small, but for acronyms."""
+    return " ".join(word if len(word) > 1 and word.rstrip("s").isupper() else word.lower() for word in text.split())
 
 
 def tone(phase: str) -> str:

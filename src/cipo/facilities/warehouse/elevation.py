@@ -27,6 +27,7 @@ SIDE_SLOTS = 2
 GAP = 40
 TOP = 44
 CHAR = 6.1  # px a character of 11 px text, on the safe side
+MODEL_MIN = 8  # characters of a model's name that still say something
 
 INK, INK_2, INK_3 = "var(--ink,#16191b)", "var(--ink-2,#495054)", "var(--ink-3,#636b6f)"
 SURFACE, SURFACE_2, LINE, LINE_2 = "var(--surface,#fff)", "var(--surface-2,#f3f4f3)", "var(--line,#e3e5e4)", "var(--line-2,#c9cdcc)"
@@ -194,8 +195,9 @@ def _mounted(rack: Rack, device: Device, face: Face, left: float, key: str) -> I
     shown = _fit(name, room)
     yield f'<text x="{left + 8}" y="{middle:.1f}" font-size="{size}" fill="{INK if own else INK_2}">{escape(shown)}</text>'
     model = device.model if device.full_depth else f"½ depth · {device.model}"
-    if own and len(shown) + len(model) + 2 <= room:
-        yield f'<text x="{left + FACE_W - 8}" y="{middle:.1f}" text-anchor="end" font-size="{size}" fill="{INK_2}">{escape(model)}</text>'
+    left_over = room - len(shown) - 2
+    if own and left_over >= min(len(model), MODEL_MIN):
+        yield f'<text x="{left + FACE_W - 8}" y="{middle:.1f}" text-anchor="end" font-size="{size}" fill="{INK_2}">{escape(_fit(model, left_over))}</text>'
     yield "</a>"
 
 

@@ -13,7 +13,11 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Look again after ``after``; it survives restarts, and any change pulls it forward."""
+    """Look again after ``after``; it survives restarts, and any change pulls it forward.
+
+    With a ``reason`` it is a wait: the status says so, and until when (``nextReconcile``). Without one it is a look from time to time, which
+    writes nothing if it finds nothing new.
+    """
 
     after: timedelta
     reason: str = ""

@@ -47,7 +47,7 @@ with taken as (
     order by due limit %(limit)s for update skip locked)
   returning uid, dirty, attempts
 )
-select r.uid::text, gk, name, rv, generation, unit, labels, fields, body, cells, created_at, deleting_at, t.dirty, t.attempts, clock_timestamp()
+select r.uid::text, gk, name, rv, generation, unit, labels::text, fields::text, body, cells, created_at, deleting_at, t.dirty, t.attempts, clock_timestamp()
 from taken t join cipo.resource r using (uid)
 """
 RELEASE = """
@@ -248,7 +248,8 @@ def _backoff(attempts: int) -> float:
 
 def _settle(status: Status, outcome: Done | Again, now: datetime, after: float) -> None:
     if isinstance(outcome, Again):
-        status.next_reconcile = stamp(now + timedelta(seconds=after))
+        # Only a wait is said. A look without a reason that found nothing new leaves no write, so no event and no line of a watch.
+        status.next_reconcile = stamp(now + timedelta(seconds=after)) if outcome.reason else None
         set_condition(
             status, "Ready", "True" if not outcome.reason else "False", "Waiting" if outcome.reason else "Done", outcome.reason, now
         )

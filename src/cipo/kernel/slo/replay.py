@@ -49,7 +49,9 @@ class Replay:
             raise NotReplayed(f"{objective.name}: durations and shares of a kind need more than one list of facts; test them on a plane")
         self.objective = objective
         test = objective.indicator.good
-        wanted = (one for one in facts if all(matches(term, one.attrs) for term in objective.indicator.where))
+        told = list(facts)
+        self._told = sorted(one.at for one in told)
+        wanted = (one for one in told if all(matches(term, one.attrs) for term in objective.indicator.where))
         self.facts = sorted(wanted, key=lambda one: (one.at, one.value))
         self._at = [one.at for one in self.facts]
         self._weight = [0, *accumulate(one.weight for one in self.facts)]
@@ -87,7 +89,13 @@ class Replay:
             counts=self._look_back(now) if budgeted else {},
             expected_total=self._expected(now, (start, end)) if budgeted else None,
             held=self._held(lo, hi, min(end, now)),
+            others=self._others(start, end, now) if lo >= hi and objective.indicator.where else 0,
         )
+
+    def _others(self, start: datetime, end: datetime, now: datetime) -> int:
+        """Facts that the conditions leave out, up to a thousand."""
+        upper = min(bisect_left(self._told, end), bisect_right(self._told, now))
+        return min(1000, max(0, upper - bisect_left(self._told, start)))
 
     def _between(self, start: datetime, end: datetime, now: datetime) -> tuple[int, int]:
         return bisect_left(self._at, start), min(bisect_left(self._at, end), bisect_right(self._at, now))

@@ -20,7 +20,9 @@ from cipo.kernel.unit import KindInfo
 from cipo.kernel.wire.selectors import FieldSelector, LabelSelector
 
 PAGE_MAX = 5000
-COLUMNS: LiteralString = "uid::text, gk, name, rv, generation, unit, labels, fields, body, cells, created_at, deleting_at"
+REFS_MAX = 500
+# The JSON columns come as text: the driver's decoder for them, called for each value, is slower than one call of orjson here.
+COLUMNS: LiteralString = "uid::text, gk, name, rv, generation, unit, labels::text, fields::text, body, cells, created_at, deleting_at"
 # A cursor that a watch may start from: the newest event below the horizon of running transactions (store/feed.py says why).
 HORIZON: LiteralString = "(select coalesce((select seq from cipo.event where xid < pg_snapshot_xmin(pg_current_snapshot()) order by xid desc, seq desc limit 1), 0))"
 
@@ -81,7 +83,21 @@ class RefRow:
 
 def stored(row: tuple[Any, ...]) -> Stored:
     """A row of ``COLUMNS``."""
-    return Stored(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8].encode(), row[9].encode(), row[10], row[11])
+    uid, gk, name, rv, generation, unit, labels, fields, body, cells, created_at, deleting_at = row
+    return Stored(
+        uid,
+        gk,
+        name,
+        rv,
+        generation,
+        unit,
+        orjson.loads(labels) if labels != "{}" else {},
+        orjson.loads(fields),
+        body.encode(),
+        cells.encode(),
+        created_at,
+        deleting_at,
+    )
 
 
 class Tokens:
@@ -159,7 +175,7 @@ class Reader:
             params.append(cast(str, size + 1))
         rows = await self.db.fetch((sql), params)
         rv = rows[0][12] if rows else (await self.db.fetch(f"select {HORIZON}"))[0][0]
-        items = [stored(row) for row in rows]
+        items = [stored(row[:12]) for row in rows]
         page = Page(items, after_rv or rv)
         if size and len(items) > size:
             page.items = items[:size]
@@ -241,13 +257,13 @@ class Reader:
         return [EventRow(*row) for row in rows]
 
     async def refs(self, uid: str) -> tuple[builtins.list[RefRow], builtins.list[RefRow]]:
-        """What an object refers to, and what refers to it (at most 500 each way)."""
+        """What an object refers to, and what refers to it (at most ``REFS_MAX`` each way)."""
         outgoing = await self.db.fetch(
-            "select f.path, r.gk, r.name, r.uid::text, r.unit from cipo.ref f join cipo.resource r on r.uid = f.dst where f.src = %s::uuid order by 1, 3 limit 500",
-            (uid,),
+            "select f.path, r.gk, r.name, r.uid::text, r.unit from cipo.ref f join cipo.resource r on r.uid = f.dst where f.src = %s::uuid order by 1, 3 limit %s",
+            (uid, REFS_MAX),
         )
         incoming = await self.db.fetch(
-            "select f.path, r.gk, r.name, r.uid::text, r.unit from cipo.ref f join cipo.resource r on r.uid = f.src where f.dst = %s::uuid order by 2, 3 limit 500",
-            (uid,),
+            "select f.path, r.gk, r.name, r.uid::text, r.unit from cipo.ref f join cipo.resource r on r.uid = f.src where f.dst = %s::uuid order by 2, 3 limit %s",
+            (uid, REFS_MAX),
         )
         return [RefRow(*row) for row in outgoing], [RefRow(*row) for row in incoming]
