@@ -68,6 +68,7 @@ class Ground:
 
     async def series(self, objective: Objective) -> int:
         series = (await roll.ensure(self.db, [objective]))[objective.name]
+        await self.db.execute("update cipo.series set keep = '10 years'")  # tests look at times long ago by the minute
         await roll.roll(self.db, objective.indicator.facts)
         return series
 

@@ -53,6 +53,8 @@ async def gather(db: Database, objective: Objective, series: int, now: datetime,
     """All that the verdict rests on, for the window at ``now`` or a given one."""
     start, end = window or objective.window.bounds(now)
     indicator, finest = objective.indicator, objective.finest
+    if window is not None and floor(start, QUARTER) == start and objective.data.missing.policy != "hold":
+        finest = QUARTER  # of a period long ago no minutes are kept
     totals = await slices.totals(db, series, start, end, finest)
     rows = await db.fetch("select since from cipo.series where id = %s", (series,))
     return Inputs(
