@@ -79,7 +79,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+    # Readers disagree on which characters end a line in a plain or block text; escapes are read alike by all.
+    odd = not value.replace("\n", "").isprintable()
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if odd else "|" if "\n" in value else None)
 
 
 _Dumper.add_representer(str, _text)
