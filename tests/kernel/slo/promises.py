@@ -33,7 +33,7 @@ def latency() -> Document:
 
 def errors_by_month() -> Document:
     """Bad out of all, by the calendar, with a tier that counts."""
-    window = Calendar(1, "M", datetime(2026, 1, 1), "Europe/London")  # noqa: DTZ001 - wall-clock time of its zone
+    window = Calendar(1, "M", datetime(2026, 1, 1), "Europe/London")
     goal = objective("cart-errors", 0.9, window, alerting=Alerting(min_bad_events=5, absolute=50))
     total = 'http_requests_total{job="cart"}'
     queries = Queries(total=f"increase({total}[$window])", bad=f'increase({total[:-1]},code=~"5.."}}[$window])')
@@ -52,8 +52,8 @@ WINDOWS = st.sampled_from(
         Rolling(timedelta(days=7)),
         Rolling(timedelta(days=28)),
         Rolling(timedelta(days=90)),
-        Calendar(1, "Q", datetime(2026, 1, 1)),  # noqa: DTZ001
-        Calendar(2, "w", datetime(2026, 1, 5), "America/New_York"),  # noqa: DTZ001
+        Calendar(1, "Q", datetime(2026, 1, 1)),
+        Calendar(2, "w", datetime(2026, 1, 5), "America/New_York"),
     ]
 )
 BUDGETINGS = st.one_of(

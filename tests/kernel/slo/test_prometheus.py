@@ -125,8 +125,8 @@ def test_promises_of_one_name_are_refused():
         (objective(target=1.0), "leaves no budget"),
     ],
 )
-def test_a_promise_on_facts_without_a_counter_says_why(given, why):
-    assert why in prometheus.not_counted(given)
+def test_a_promise_on_facts_without_rules_says_why(given, why):
+    assert why in prometheus.no_rules(given)
     with pytest.raises(NoRules, match=re.escape(why)):
         prometheus.of_facts(given)
 

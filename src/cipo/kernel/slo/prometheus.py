@@ -102,7 +102,7 @@ def _of_queries(queries: Queries) -> Iterator[tuple[str, str]]:
 
 def of_facts(objective: Objective) -> Document:
     """A promise measured on facts as a document over the counter that ``/metrics`` serves; NoRules when it has none."""
-    why = not_counted(objective)
+    why = no_rules(objective)
     if why:
         raise NoRules(objective.name, [("indicator", why)])
     # The highest of all API processes: each serves the same stored counter.
@@ -111,8 +111,8 @@ def of_facts(objective: Objective) -> Document:
     return Document(objective.name, objective.owner, (Goal(objective),), queries, labels=objective.labels)
 
 
-def not_counted(objective: Objective) -> str:
-    """Why a promise has no counter; empty when it has one."""
+def no_rules(objective: Objective) -> str:
+    """Why a promise on facts has no rules; empty when it has."""
     if objective.indicator.method != "ratio":
         return (
             f"a {objective.indicator.method} is no share of good events, so it has no counter; /metrics serves its value as cipo_kpi_value"
