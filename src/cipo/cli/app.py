@@ -9,7 +9,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cipo.cli import act, control, dock, errors, explain, importing, manifests, measures, objects, organisation, output, people, records
+from cipo.cli import (
+    act,
+    control,
+    dock,
+    errors,
+    explain,
+    importing,
+    manifests,
+    measures,
+    objects,
+    organisation,
+    output,
+    people,
+    records,
+    rules,
+)
 from cipo.cli.connection import acting_as
 
 AS_UNIT = "--as-unit"
@@ -76,6 +91,7 @@ def _commands() -> None:
             app.command(command.__name__.replace("_", "-"), rich_help_panel=panel)(command)
     app.add_typer(organisation.org, name="org", rich_help_panel=ORGANISATION)
     app.add_typer(measures.kpi, name="kpi", rich_help_panel=ORGANISATION)
+    app.add_typer(rules.slo, name="slo", rich_help_panel=ORGANISATION)
     app.add_typer(importing.imports, name="import", rich_help_panel=OBJECTS)
     app.add_typer(people.user, name="user", rich_help_panel=ACCESS)
     app.add_typer(people.token, name="token", rich_help_panel=ACCESS)

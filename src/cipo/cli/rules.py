@@ -1,0 +1,121 @@
+"""``cipo slo rules`` and ``cipo slo dashboard``: promises as Prometheus and Grafana take them.
+
+Promises come from the API by name, or from files with ``-f``. What has no rules is named on standard error with the reason, so that
+standard output can be piped into a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cipo.cli import output
+from cipo.cli.connection import connect
+from cipo.cli.errors import Failed
+from cipo.cli.measures import KPIS
+from cipo.cli.objects import pages
+
+if TYPE_CHECKING:
+    from cipo.kernel.slo.document import Document
+    from cipo.kernel.slo.objective import Objective
+
+slo = typer.Typer(help="Promises for other systems: Prometheus and Grafana.", no_args_is_help=True)
+CRD_NAME = "cipo-slo"
+Json = dict[str, Any]
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Promises by name; all that have rules if none is given.")]
+Files = Annotated[
+    list[Path] | None, typer.Option("--filename", "-f", help="Read promises from a file, a directory of them, or - for standard input.")
+]
+
+
+@slo.callback()
+def root() -> None:
+    """Promises for other systems."""
+
+
+@slo.command("rules")
+def rules(
+    names: Names = None,
+    files: Files = None,
+    crd: Annotated[bool, typer.Option("--crd", help="Write a PrometheusRule for the Prometheus operator.")] = False,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="The namespace of the PrometheusRule.")] = "",
+    sloth: Annotated[bool, typer.Option("--sloth", help="Also record the names that Sloth's dashboards read.")] = False,
+) -> None:
+    """Print recording and alerting rules for Prometheus."""
+    from cipo.kernel.slo import prometheus  # noqa: PLC0415
+    from cipo.kernel.slo import rules as written  # noqa: PLC0415
+
+    documents = list(_with_rules(_promised(names or [], files or []), strict=bool(names or files)))
+    if not documents:
+        raise Failed("none of the promises has rules", todo="`cipo kpi` lists them; only shares with a budget have rules.")
+    groups = prometheus.groups(documents, prometheus.Options(sloth=sloth))
+    plain = written.crd(groups, CRD_NAME, namespace) if crd else written.rule_file(groups)
+    print(written.to_yaml(plain), end="")
+
+
+@slo.command("dashboard")
+def dashboard(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as api-uptime.")],
+    files: Files = None,
+) -> None:
+    """Print a Grafana dashboard for one promise, as JSON to import."""
+    from cipo.kernel.slo import grafana, prometheus  # noqa: PLC0415
+
+    (objective,) = _promised([name], files or [])
+    why = prometheus.no_rules(objective)
+    made = grafana.of_value(objective) if why else grafana.of_document(prometheus.of_facts(objective))
+    print(output.to_json(made), end="")
+
+
+def _with_rules(found: Iterable[Objective], *, strict: bool) -> Iterator[Document]:
+    """Those that can be written; the others are refused when somebody asked for them, else noted."""
+    from cipo.kernel.slo import prometheus  # noqa: PLC0415
+
+    for objective in found:
+        why = prometheus.no_rules(objective)
+        if not why:
+            yield prometheus.of_facts(objective)
+        elif strict:
+            raise Failed(f"{objective.name} has no rules: {why}", todo=f"`cipo slo dashboard {objective.name}` shows its value.")
+        else:
+            output.note(f"{objective.name} has no rules: {why}")
+
+
+def _promised(names: list[str], files: list[Path]) -> list[Objective]:
+    """The objectives of the KPIs in the files or, without files, in the API; of those named, or all."""
+    items = {str(item["metadata"]["name"]): item for item in (_of_files(files) if files else _of_api())}
+    missing = [name for name in names if name not in items]
+    if missing:
+        where = "the files" if files else "this organisation"
+        todo = "" if files else "`cipo kpi` lists the promises by name."
+        raise Failed(f"no promise of {where} is called {', '.join(missing)}", todo=todo)
+    return [_objective(items[name]) for name in sorted(names or items)]
+
+
+def _of_api() -> Iterator[Json]:
+    with connect() as api:
+        for page in pages(api, KPIS):
+            yield from page["items"]
+
+
+def _of_files(files: list[Path]) -> Iterator[Json]:
+    from cipo.cli.manifests import read  # noqa: PLC0415
+
+    for manifest in read(files):
+        if (manifest.obj["apiVersion"], manifest.obj["kind"]) != ("org.cipo/v1", "Kpi"):
+            raise Failed(f"{manifest.source}: {manifest.obj['kind']} {manifest.name} is no promise; give Kpi objects of org.cipo/v1")
+        yield manifest.obj
+
+
+def _objective(item: Json) -> Objective:
+    from typing import cast  # noqa: PLC0415
+
+    from cipo.kernel.store.admission import typed  # noqa: PLC0415
+    from cipo.org.kinds import Kpi, promise  # noqa: PLC0415
+    from cipo.plane import registry  # noqa: PLC0415
+
+    return promise(cast(Kpi, typed(Kpi.info, item)), registry())
