@@ -233,6 +233,36 @@ def test_slices_count_as_the_engine_counts_them(tmp_path):
     promtool("test", "rules", str(tmp_path / "test.yml"))
 
 
+@needs_promtool
+@pytest.mark.slow
+def test_what_is_left_of_the_budget_is_recorded_by_sums_over_the_period(tmp_path):
+    """A busy hour of 1 bad in 2 000, then ten quiet ones without: the busy one weighs what it saw."""
+    promise = objective("spent", 0.999)
+    (tmp_path / "rules.yml").write_text(written(prometheus.of_facts(promise)), encoding="utf-8")
+    good, bad = "0+1999x60 119940+1x600", "0+1x60 60+0x600"
+    left = "round(cipo:slo_error_budget_remaining:ratio, 0.001)"
+    test = {
+        "rule_files": ["rules.yml"],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [
+                    {"series": f'cipo_sli_events_total{{objective="spent",outcome="{outcome}"}}', "values": values}
+                    for outcome, values in (("good", good), ("bad", bad))
+                ],
+                "promql_expr_test": [
+                    {"expr": left, "eval_time": "1h", "exp_samples": [{"labels": '{slo="spent",service="1B/U-C1"}', "value": 0.5}]},
+                    # 60 bad in 120 600: an average of hourly ratios would leave 0.955
+                    {"expr": left, "eval_time": "11h", "exp_samples": [{"labels": '{slo="spent",service="1B/U-C1"}', "value": 0.502}]},
+                ],
+            }
+        ],
+    }
+    (tmp_path / "test.yml").write_text(yaml.safe_dump(test), encoding="utf-8")
+    promtool("test", "rules", str(tmp_path / "test.yml"))
+
+
 def _sample(name, value):
     return {"labels": f'{name}{{slo="sliced",service="1B/U-C1"}}', "value": value}
 
