@@ -1,4 +1,4 @@
-"""``python -m bench [what …]``: peers, lists, reconciles, memory; nautobot only sets the peer up. Results also go to a JSON file."""
+"""``python -m bench [what …]``: peers, slo-peers, lists, reconciles, memory; nautobot only sets the peer up. Results also go to a JSON file."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import limits, machine, nautobot, peers, report
+from bench import limits, machine, nautobot, peers, report, slo_peers
 from bench.place import Postgres, directory
 
-WHAT = ("peers", "lists", "reconciles", "memory")
+WHAT = ("peers", "slo-peers", "lists", "reconciles", "memory")
 
 
 def main() -> int:
@@ -42,6 +42,9 @@ def main() -> int:
         if "memory" in what:
             results["memory"] = limits.memory()
             print(report.limits(results["memory"]), report.memory(results["memory"]), sep="\n\n", flush=True)
+        if "slo-peers" in what:
+            results["slo-peers"] = slo_peers.compare(postgres)
+            print(slo_peers.report(results["slo-peers"]), flush=True)
         if "peers" in what:
             results["peers"] = peers.compare(postgres, rounds=given.rounds, calls=given.calls)
             print(report.peers(results["peers"]), flush=True)
