@@ -14,7 +14,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from cipo.kernel.slo import prometheus, rules
+from cipo.kernel.slo import prometheus, promql, rules
 from cipo.kernel.slo.document import Document, Goal, Queries
 from cipo.kernel.slo.objective import Budgeting, Indicator, Limit
 from cipo.kernel.slo.prometheus import NoRules, Options
@@ -83,6 +83,21 @@ def test_labels_that_prometheus_cannot_take_are_left_out_and_templates_are_texts
     assert record["team"] == "{{ shop }}"
     assert alert["team"] == '{{ "{{" }} shop }}'  # an alert's labels are templates
     assert "not a label" not in prometheus.promises(prometheus.of_facts(on_facts()))[0].labels
+
+
+def test_a_name_is_a_name_whatever_is_in_it():
+    awkward = replace(objective('100% "$window" [5m]'), owner="")
+    (group,) = prometheus.groups([prometheus.of_facts(awkward)])
+    assert promql.printed(group.rules[1].expr) == (
+        'sum(max by (outcome) (increase(cipo_sli_events_total{objective="100% \\"$window\\" [5m]"}[5m])))'
+    )
+
+
+def test_a_document_on_facts_has_rules_for_each_of_its_goals():
+    goals = (Goal(objective("fast", 0.9)), Goal(objective("faster", 0.99)))
+    document = Document("both", "shop", goals)
+    assert [group.name for group in prometheus.groups(prometheus.in_prometheus(document))] == ["cipo-slo-fast", "cipo-slo-faster"]
+    assert prometheus.in_prometheus(latency()) == (latency(),)
 
 
 # -- what is refused

@@ -21,7 +21,7 @@ from cipo.kernel.slo import sloth
 from cipo.kernel.slo.budget import CALM, Tier
 from cipo.kernel.slo.document import Document, Goal, Queries
 from cipo.kernel.slo.objective import Objective
-from cipo.kernel.slo.promql import BadQuery, decimal, exact, filled, printed, quoted, read
+from cipo.kernel.slo.promql import BadQuery, decimal, exact, filled, printed, read, selector
 from cipo.kernel.slo.recorded import Promise, counted, recordings
 from cipo.kernel.slo.rules import Group, Rule, literal, literals
 from cipo.kernel.slo.windows import shorthand
@@ -105,10 +105,21 @@ def of_facts(objective: Objective) -> Document:
     why = no_rules(objective)
     if why:
         raise NoRules(objective.name, [("indicator", why)])
-    # The highest of all API processes: each serves the same stored counter.
-    events = f"sum(max by (outcome) (increase({COUNTER}{{objective={quoted(objective.name)}%s}}[$window])))"
-    queries = Queries(total=events % "", bad=events % ',outcome="bad"')
+    queries = Queries(total=_events(objective.name), bad=_events(objective.name, outcome="bad"))
     return Document(objective.name, objective.owner, (Goal(objective),), queries, labels=objective.labels)
+
+
+def _events(name: str, **labels: str) -> str:
+    """Events of the counter; the highest of all API processes, because each serves the same stored one."""
+    counter = printed(selector(COUNTER, {"objective": name, **labels}))
+    return f"sum(max by (outcome) (increase({counter}[$window])))"
+
+
+def in_prometheus(document: Document) -> tuple[Document, ...]:
+    """A document as rules can be written of it: its own queries, or one document over the counter for each goal on facts."""
+    if document.queries is not None or document.unsupported:
+        return (document,)
+    return tuple(of_facts(goal.objective) for goal in document.goals)
 
 
 def no_rules(objective: Objective) -> str:
