@@ -20,7 +20,7 @@ from cipo.cli.objects import pages
 
 if TYPE_CHECKING:
     from cipo.kernel.slo.document import Document
-    from cipo.kernel.slo.objective import Objective
+    from cipo.kernel.slo.prometheus import NoRules
 
 slo = typer.Typer(help="Promises for other systems: Prometheus and Grafana.", no_args_is_help=True)
 CRD_NAME = "cipo-slo"
@@ -52,7 +52,10 @@ def rules(
     documents = list(_with_rules(_promised(names or [], files or []), strict=bool(names or files)))
     if not documents:
         raise Failed("none of the promises has rules", todo="`cipo kpi` lists them; only shares with a budget have rules.")
-    groups = prometheus.groups(documents, prometheus.Options(sloth=sloth))
+    try:
+        groups = prometheus.groups(documents, prometheus.Options(sloth=sloth))
+    except prometheus.NoRules as error:
+        raise Failed(f"{error.name}: {_why(error)}") from error
     plain = written.crd(groups, CRD_NAME, namespace) if crd else written.rule_file(groups)
     print(written.to_yaml(plain), end="")
 
@@ -65,35 +68,47 @@ def dashboard(
     """Print a Grafana dashboard for one promise, as JSON to import."""
     from cipo.kernel.slo import grafana, prometheus  # noqa: PLC0415
 
-    (objective,) = _promised([name], files or [])
-    why = prometheus.no_rules(objective)
-    made = grafana.of_value(objective) if why else grafana.of_document(prometheus.of_facts(objective))
+    (document,) = _promised([name], files or [])
+    try:
+        made = grafana.of_document(document)
+    except prometheus.NoRules as error:
+        if document.queries is not None or document.unsupported:
+            raise Failed(f"{name} has no dashboard: {_why(error)}") from error
+        made = grafana.of_values(document)
     print(output.to_json(made), end="")
 
 
-def _with_rules(found: Iterable[Objective], *, strict: bool) -> Iterator[Document]:
+def _with_rules(found: Iterable[Document], *, strict: bool) -> Iterator[Document]:
     """Those that can be written; the others are refused when somebody asked for them, else noted."""
     from cipo.kernel.slo import prometheus  # noqa: PLC0415
 
-    for objective in found:
-        why = prometheus.no_rules(objective)
-        if not why:
-            yield prometheus.of_facts(objective)
-        elif strict:
-            raise Failed(f"{objective.name} has no rules: {why}", todo=f"`cipo slo dashboard {objective.name}` shows its value.")
-        else:
-            output.note(f"{objective.name} has no rules: {why}")
+    for document in found:
+        try:
+            parts = prometheus.in_prometheus(document)
+            for part in parts:
+                prometheus.promises(part)
+            yield from parts
+        except prometheus.NoRules as error:
+            if strict:
+                raise Failed(
+                    f"{document.name} has no rules: {_why(error)}", todo=f"`cipo slo dashboard {document.name}` shows its value."
+                ) from error
+            output.note(f"{document.name} has no rules: {_why(error)}")
 
 
-def _promised(names: list[str], files: list[Path]) -> list[Objective]:
-    """The objectives of the KPIs in the files or, without files, in the API; of those named, or all."""
-    items = {str(item["metadata"]["name"]): item for item in (_of_files(files) if files else _of_api())}
-    missing = [name for name in names if name not in items]
+def _why(error: NoRules) -> str:
+    return "; ".join(why if where == "indicator" else f"{where}: {why}" for where, why in error.problems)
+
+
+def _promised(names: list[str], files: list[Path]) -> list[Document]:
+    """The promises in the files or, without files, in the API; of those named, or all."""
+    found = {document.name: document for document in map(_document, _of_files(files) if files else _of_api())}
+    missing = [name for name in names if name not in found]
     if missing:
         where = "the files" if files else "this organisation"
         todo = "" if files else "`cipo kpi` lists the promises by name."
         raise Failed(f"no promise of {where} is called {', '.join(missing)}", todo=todo)
-    return [_objective(items[name]) for name in sorted(names or items)]
+    return [found[name] for name in sorted(names or found)]
 
 
 def _of_api() -> Iterator[Json]:
@@ -111,11 +126,14 @@ def _of_files(files: list[Path]) -> Iterator[Json]:
         yield manifest.obj
 
 
-def _objective(item: Json) -> Objective:
+def _document(item: Json) -> Document:
+    """A KPI as a document over its facts."""
     from typing import cast  # noqa: PLC0415
 
+    from cipo.kernel.slo.document import Document, Goal  # noqa: PLC0415
     from cipo.kernel.store.admission import typed  # noqa: PLC0415
     from cipo.org.kinds import Kpi, promise  # noqa: PLC0415
     from cipo.plane import registry  # noqa: PLC0415
 
-    return promise(cast(Kpi, typed(Kpi.info, item)), registry())
+    objective = promise(cast(Kpi, typed(Kpi.info, item)), registry())
+    return Document(objective.name, objective.owner, (Goal(objective),), description=objective.text)

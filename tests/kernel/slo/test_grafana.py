@@ -12,6 +12,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from cipo.kernel.slo import grafana, prometheus, promql
+from cipo.kernel.slo.document import Document, Goal
 from cipo.kernel.slo.objective import Indicator, Limit
 from tests.kernel.slo.promises import errors_by_month, latency, objective, on_facts
 
@@ -21,7 +22,7 @@ VALUES = [
     replace(objective("rma-p95"), indicator=Indicator("percentile", "rma.turnaround", p=95.0, unit="d"), limit=Limit("<=", 5.0)),
     replace(objective("cost"), indicator=Indicator("sum", "spend.paid", unit="EUR"), limit=Limit("<", 10.0), target=0.9),
 ]
-MADE = [*map(grafana.of_document, DOCUMENTS), *map(grafana.of_value, VALUES)]
+MADE = [*map(grafana.of_document, DOCUMENTS), *(grafana.of_values(Document(one.name, "", (Goal(one),))) for one in VALUES)]
 
 
 def queries(dashboard) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from cipo.kernel.slo.budget import Severity
 from cipo.kernel.slo.document import Document
 from cipo.kernel.slo.objective import Objective
-from cipo.kernel.slo.prometheus import BURN, promises
+from cipo.kernel.slo.prometheus import BURN, in_prometheus, promises
 from cipo.kernel.slo.promql import decimal, exact, filled, printed, quoted, selector
 from cipo.kernel.slo.recorded import BASE, Promise, allowed, bad_name, share_of
 from cipo.kernel.slo.windows import shorthand
@@ -73,14 +73,15 @@ def uid(name: str) -> str:
 
 
 def of_document(document: Document) -> Json:
-    """The dashboard of an SLO, over the series that its rules record."""
-    panels = [panel for promise in promises(document) for panel in _of_promise(promise)]
+    """The dashboard of an SLO, over the series that its rules record; NoRules when it has none."""
+    panels = [panel for part in in_prometheus(document) for promise in promises(part) for panel in _of_promise(promise)]
     return _dashboard(document.name, document.description or document.display_name, panels, ["cipo", "slo"])
 
 
-def of_value(objective: Objective) -> Json:
+def of_values(document: Document) -> Json:
     """The dashboard of a promise that has no rules, over what ``/metrics`` serves of it."""
-    return _dashboard(objective.name, objective.text, list(_of_gauges(objective)), ["cipo", "kpi"])
+    panels = [panel for goal in document.goals for panel in _of_gauges(goal.objective)]
+    return _dashboard(document.name, document.description or document.display_name, panels, ["cipo", "kpi"])
 
 
 def _of_promise(promise: Promise) -> Iterator[Panel]:
