@@ -90,9 +90,8 @@ def _with_rules(found: Iterable[Document], *, strict: bool) -> Iterator[Document
             yield from parts
         except prometheus.NoRules as error:
             if strict:
-                raise Failed(
-                    f"{document.name} has no rules: {_why(error)}", todo=f"`cipo slo dashboard {document.name}` shows its value."
-                ) from error
+                todo = "" if document.queries or document.unsupported else f"`cipo slo dashboard {document.name}` shows its value."
+                raise Failed(f"{document.name} has no rules: {_why(error)}", todo=todo) from error
             output.note(f"{document.name} has no rules: {_why(error)}")
 
 

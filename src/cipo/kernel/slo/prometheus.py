@@ -75,6 +75,7 @@ def problems(document: Document) -> Iterator[tuple[str, str]]:
     """Every (field, why) for which a document has no rules."""
     if document.unsupported:
         yield "indicator", document.unsupported
+        return
     if document.queries is None:
         yield "indicator", "has no Prometheus queries"
         return
