@@ -36,7 +36,7 @@ from cipo.kernel.slo.windows import Rolling, floor
 from cipo.kernel.store import migrate
 from cipo.kernel.store.db import Database
 
-DAYS, RATIOS, QUANTILES, ROUNDS = 30, 10, 2, 7
+DAYS, RATIOS, QUANTILES, ROUNDS = 30, 4, 1, 5
 A_MINUTE, BASE = timedelta(minutes=1), timedelta(minutes=5)
 PER_MINUTE, TIMES_A_MINUTE = 1000, 4
 BOUNDS_MS = (10, 25, 50, 75, 100, 150, 250, 400, 600, 1000, 2500)
