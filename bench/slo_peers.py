@@ -158,7 +158,6 @@ async def _judged(url: str, objectives: list[Objective], now: datetime, rounds: 
             await roll.roll(db, objective.indicator.facts)
         rolled_s = time.perf_counter() - started
         await db.execute("analyze cipo.slice")
-        await db.execute("analyze cipo.slice_bucket")
         spent: dict[str, list[float]] = {"evaluate": [], "roll": [], "ratio": [], "quantile": []}
         values: dict[str, float] = {}
         for number in range(rounds):

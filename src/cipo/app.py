@@ -70,7 +70,8 @@ class App:
 
     async def _metrics(self, request: Request) -> Response:
         caller = await self.plane.authn.authenticate(request)
-        text, media = await metrics.exposition(self.plane.resources, caller, request.headers.get("accept", ""))
+        served = await metrics.of_kpis(self.plane.resources, caller)
+        text, media = await metrics.exposition(self.plane.db, served, request.headers.get("accept", ""))
         return Response(text, headers={"Content-Type": media, "Cache-Control": "no-store"})
 
     def _boundary(self, caller: Caller, verb: str, group: str, plural: str) -> None:

@@ -126,13 +126,17 @@ def _of_files(files: list[Path]) -> Iterator[Json]:
 
 
 def _document(item: Json) -> Document:
-    """A KPI as a document over its facts."""
+    """A KPI as a document over what is counted of it, or over nothing when that is no share."""
+    from dataclasses import replace  # noqa: PLC0415
     from typing import cast  # noqa: PLC0415
 
+    from cipo.kernel.slo import prometheus  # noqa: PLC0415
     from cipo.kernel.slo.document import Document, Goal  # noqa: PLC0415
     from cipo.kernel.store.admission import typed  # noqa: PLC0415
     from cipo.org.kinds import Kpi, promise  # noqa: PLC0415
     from cipo.plane import registry  # noqa: PLC0415
 
     objective = promise(cast(Kpi, typed(Kpi.info, item)), registry())
-    return Document(objective.name, objective.owner, (Goal(objective),), description=objective.text)
+    if prometheus.no_rules(objective):
+        return Document(objective.name, objective.owner, (Goal(objective),), description=objective.text)
+    return replace(prometheus.of_facts(objective), description=objective.text)

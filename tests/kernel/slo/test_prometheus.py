@@ -97,6 +97,7 @@ def test_a_document_on_facts_has_rules_for_each_of_its_goals():
     goals = (Goal(objective("fast", 0.9)), Goal(objective("faster", 0.99)))
     document = Document("both", "shop", goals)
     assert [group.name for group in prometheus.groups(prometheus.in_prometheus(document))] == ["cipo-slo-fast", "cipo-slo-faster"]
+    assert 'objective="slo/both/fast"' in written(*prometheus.in_prometheus(document))  # a KPI may be called fast, too
     assert prometheus.in_prometheus(latency()) == (latency(),)
 
 

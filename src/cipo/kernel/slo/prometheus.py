@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -101,13 +101,22 @@ def _of_queries(queries: Queries) -> Iterator[tuple[str, str]]:
         yield "indicator.good", "is the same query as total, so nothing could ever be bad"
 
 
-def of_facts(objective: Objective) -> Document:
-    """A promise measured on facts as a document over the counter that ``/metrics`` serves; NoRules when it has none."""
+def of_facts(objective: Objective, counter: str = "") -> Document:
+    """A promise measured on facts as a document over what ``/metrics`` counts of it; NoRules when it counts nothing.
+
+    ``counter``: the name it is counted under, when that is not its own.
+    """
     why = no_rules(objective)
     if why:
         raise NoRules(objective.name, [("indicator", why)])
-    queries = Queries(total=_events(objective.name), bad=_events(objective.name, outcome="bad"))
+    name = counter or objective.name
+    queries = Queries(total=_events(name), bad=_events(name, outcome="bad"))
     return Document(objective.name, objective.owner, (Goal(objective),), queries, labels=objective.labels)
+
+
+def counted_as(document: str, goal: str) -> str:
+    """The name that a goal of an SLO is counted under: apart from the chart's promises, whatever they are called."""
+    return f"slo/{document}/{goal}"
 
 
 def _events(name: str, **labels: str) -> str:
@@ -120,7 +129,10 @@ def in_prometheus(document: Document) -> tuple[Document, ...]:
     """A document as rules can be written of it: its own queries, or one document over the counter for each goal on facts."""
     if document.queries is not None or document.unsupported:
         return (document,)
-    return tuple(of_facts(goal.objective) for goal in document.goals)
+    return tuple(
+        replace(of_facts(goal.objective, counted_as(document.name, goal.objective.name)), service=document.service, labels=document.labels)
+        for goal in document.goals
+    )
 
 
 def no_rules(objective: Objective) -> str:
