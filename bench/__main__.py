@@ -1,4 +1,4 @@
-"""``python -m bench [what …]``: peers, slo-peers, lists, reconciles, memory; nautobot only sets the peer up. Results also go to a JSON file."""
+"""``python -m bench [what …]``: peers, lists, reconciles, memory, slo, slo-peers; nautobot only sets the peer up. Results also go to a JSON file."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import limits, machine, nautobot, peers, report, slo_peers
+from bench import limits, machine, nautobot, peers, report, slo, slo_peers
 from bench.place import Postgres, directory
 
-WHAT = ("peers", "slo-peers", "lists", "reconciles", "memory")
+WHAT = ("peers", "lists", "reconciles", "memory", "slo", "slo-peers")
 
 
 def main() -> int:
@@ -20,6 +20,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the comparison (default 3)")
     parser.add_argument("--calls", type=int, default=50, help="calls of one kind a round (default 50)")
     parser.add_argument("--objects", type=int, default=3000, help="objects to reconcile (default 3000)")
+    parser.add_argument("--facts", type=int, default=10_000_000, help="facts in the KPIs (default 10 million)")
     parser.add_argument("--out", default=str(directory() / "results.json"), help="where the JSON goes")
     given = parser.parse_args()
     if given.what == ["nautobot"]:
@@ -42,6 +43,9 @@ def main() -> int:
         if "memory" in what:
             results["memory"] = limits.memory()
             print(report.limits(results["memory"]), report.memory(results["memory"]), sep="\n\n", flush=True)
+        if "slo" in what:
+            results["slo"] = slo.measure(postgres, facts=given.facts)
+            print(report.slo(results["slo"]), flush=True)
         if "slo-peers" in what:
             results["slo-peers"] = slo_peers.compare(postgres)
             print(slo_peers.report(results["slo-peers"]), flush=True)

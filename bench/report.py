@@ -52,6 +52,21 @@ def limits(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def slo(result: dict[str, Any]) -> str:
+    """The KPI engine at size."""
+    step = result["increment"]
+    rows = [
+        ("all scorecards from slices, median of 5", f"{result['scorecards_s']:.3f} s", "< 1 s", result["scorecards_s"] < 1),
+        ("the same half a year earlier, with half the history", f"{result['half_history_s']:.3f} s", "", None),
+        ("facts of ten minutes rolled", f"{step['roll_facts_a_second']:,.0f}/s", "≥ 50,000/s", step["roll_facts_a_second"] >= 50_000),
+        ("a year rolled at once", f"{result['roll_facts_a_second']:,.0f}/s", "", None),
+        ("slices", f"{result['slices']:,} ({result['size_slices_mb']:,.0f} MB; facts {result['size_facts_mb']:,.0f} MB)", "", None),
+        ("count and mean of one KPI's 30 days over facts", f"{result['raw_full_scan_s']:.3f} s", "", None),
+    ]
+    lines = [f"| {result['facts']:,} facts | value | limit | |", "|---|---:|---:|---|"]
+    return "\n".join(lines + [f"| {words} | {value} | {limit} | {verdict(met)} |" for words, value, limit, met in rows])
+
+
 def memory(result: dict[str, Any]) -> str:
     lines = ["| process | PSS | RSS |", "|---|---:|---:|"]
     lines += [f"| `{row['process']}` | {row['pss_mb']:.1f} MB | {row['rss_mb']:.1f} MB |" for row in result["processes"]]

@@ -19,6 +19,7 @@ from cipo.kernel.wire.routes import routes as wire_routes
 from cipo.org import metrics
 from cipo.org.measured import Kpis
 from cipo.plane import Plane
+from cipo.reliability.performance.metrics import of_slos
 from cipo.web.routes import routes as console_routes
 
 Message = MutableMapping[str, Any]
@@ -70,7 +71,7 @@ class App:
 
     async def _metrics(self, request: Request) -> Response:
         caller = await self.plane.authn.authenticate(request)
-        served = await metrics.of_kpis(self.plane.resources, caller)
+        served = [*await metrics.of_kpis(self.plane.resources, caller), *await of_slos(self.plane.resources, caller)]
         text, media = await metrics.exposition(self.plane.db, served, request.headers.get("accept", ""))
         return Response(text, headers={"Content-Type": media, "Cache-Control": "no-store"})
 

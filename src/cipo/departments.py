@@ -5,7 +5,7 @@ A department of the chart that is not listed here, or a unit that its department
 
 from __future__ import annotations
 
-from cipo import facilities
+from cipo import facilities, reliability
 from cipo.kernel.unit import Department
 
-DEPARTMENTS: tuple[Department, ...] = (facilities.DEPARTMENT,)
+DEPARTMENTS: tuple[Department, ...] = (facilities.DEPARTMENT, reliability.DEPARTMENT)

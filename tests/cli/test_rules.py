@@ -56,3 +56,43 @@ def test_what_cannot_be_written_says_why(here, words, why):
 def test_every_promise_has_a_dashboard(here, name, tag):
     made = json.loads(here("slo", "dashboard", name).out)
     assert (made["title"], tag in made["tags"]) == (f"Promise: {name}", True)
+
+
+OPENSLO = """
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: cart}
+spec:
+  service: shop
+  budgetingMethod: Occurrences
+  timeWindow: [{duration: 28d, isRolling: true}]
+  indicator:
+    metadata: {name: cart-errors}
+    spec:
+      ratioMetric:
+        total: {metricSource: {type: Prometheus, spec: {query: 'rate(http_requests_total{job="cart"}[$window])'}}}
+        bad: {metricSource: {type: Prometheus, spec: {query: 'rate(http_requests_total{job="cart",code=~"5.."}[$window])'}}}
+  objectives:
+  - target: 0.99
+"""
+
+
+def test_an_openslo_document_becomes_rules_over_its_own_queries_without_a_server(cipo, tmp_path):
+    (tmp_path / "slo.yaml").write_text(OPENSLO)
+    done = cipo("slo", "rules", "-f", str(tmp_path / "slo.yaml"))
+    assert done.code == 0, done.err
+    (group,) = yaml.safe_load(done.out)["groups"]
+    assert group["rules"][1]["expr"] == 'sum(increase(http_requests_total{job="cart"}[5m]))'
+    assert json.loads(cipo("slo", "dashboard", "cart", "-f", str(tmp_path / "slo.yaml")).out)["tags"] == ["cipo", "slo"]
+
+
+def test_an_slo_of_the_server_becomes_rules_too(here, tmp_path):
+    (tmp_path / "slo.yaml").write_text(OPENSLO)
+    assert here("slo", "import", str(tmp_path / "slo.yaml")).code == 0
+    assert here("slo", "rules", "cart").out == here("slo", "rules", "-f", str(tmp_path / "slo.yaml")).out
+
+
+def test_a_document_that_refers_to_nothing_here_says_why_it_has_no_rules(cipo, shared_data):
+    done = cipo("slo", "rules", "-f", str(shared_data / "1F" / "openslo" / "budgeting-method_occurences-slo.yaml"))
+    assert done.code == 1
+    assert "search-slo has no rules: SourceUnsupported" in done.err

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
+from cipo.kernel.slo.prometheus import counted_as
 from tests.kernel.slo.test_prometheus import needs_promtool
 
 pytestmark = pytest.mark.slow
@@ -77,6 +78,30 @@ def test_a_scraper_that_asks_for_openmetrics_gets_it(live_api):
         answer = client.get("/metrics", headers=OPENMETRICS).raise_for_status()
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     assert ("cipo_sli_events_total", KPI, "good") in figures(openmetrics(answer.text))
+
+
+def test_a_goal_of_an_slo_on_facts_is_counted_under_the_name_that_its_rules_ask_for(live_api):
+    with live_api.client() as client:
+        fact = client.get(f"/apis/org.cipo/v1/kpis/{KPI}").json()["spec"]["indicator"]["fact"]
+    slo = {
+        "apiVersion": "reliability.cipo/v1",
+        "kind": "ServiceLevelObjective",
+        "metadata": {"name": "stock"},
+        "spec": {
+            "service": "warehouse",
+            "indicator": {"source": {"facts": fact}, "type": "ratio"},
+            "objective": {"target": 0.99},
+            "window": {"rolling": "30d"},
+        },
+    }
+    with live_api.client() as client:
+        made = client.post("/apis/reliability.cipo/v1/servicelevelobjectives", json=slo)
+        assert made.is_success, made.text
+        text = client.get("/metrics").text
+    found = figures(plain(text))
+    (name,) = {labels[1] for labels in found if labels[0] == "cipo_sli_events_total" and labels[1].startswith("slo/stock/")}
+    assert name == counted_as("stock", "stock")
+    assert found["cipo_kpi_limit", name, "≥"] == 0.99
 
 
 @needs_promtool

@@ -17,12 +17,12 @@ from cipo.cli.connection import connect
 from cipo.cli.errors import Failed
 from cipo.cli.measures import KPIS
 from cipo.cli.objects import pages
+from cipo.cli.slo import SLOS, document_of
 
 if TYPE_CHECKING:
     from cipo.kernel.slo.document import Document
     from cipo.kernel.slo.prometheus import NoRules
 
-slo = typer.Typer(help="Promises for other systems: Prometheus and Grafana.", no_args_is_help=True)
 CRD_NAME = "cipo-slo"
 Json = dict[str, Any]
 
@@ -32,12 +32,6 @@ Files = Annotated[
 ]
 
 
-@slo.callback()
-def root() -> None:
-    """Promises for other systems."""
-
-
-@slo.command("rules")
 def rules(
     names: Names = None,
     files: Files = None,
@@ -60,7 +54,6 @@ def rules(
     print(written.to_yaml(plain), end="")
 
 
-@slo.command("dashboard")
 def dashboard(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Such as api-uptime.")],
     files: Files = None,
@@ -101,7 +94,7 @@ def _why(error: NoRules) -> str:
 
 def _promised(names: list[str], files: list[Path]) -> list[Document]:
     """The promises in the files or, without files, in the API; of those named, or all."""
-    found = {document.name: document for document in map(_document, _of_files(files) if files else _of_api())}
+    found = {document.name: document for document in (_of_files(files) if files else _of_api())}
     missing = [name for name in names if name not in found]
     if missing:
         where = "the files" if files else "this organisation"
@@ -110,22 +103,46 @@ def _promised(names: list[str], files: list[Path]) -> list[Document]:
     return [found[name] for name in sorted(names or found)]
 
 
-def _of_api() -> Iterator[Json]:
+def _of_api() -> Iterator[Document]:
+    """KPIs, then SLOs; an SLO of a KPI's name is the one that is meant."""
     with connect() as api:
-        for page in pages(api, KPIS):
-            yield from page["items"]
+        for path, document in ((KPIS, _of_kpi), (SLOS, document_of)):
+            for page in pages(api, path):
+                yield from map(document, page["items"])
 
 
-def _of_files(files: list[Path]) -> Iterator[Json]:
+def _of_files(files: list[Path]) -> Iterator[Document]:
+    """Kpi and ServiceLevelObjective objects one by one, OpenSLO all together because its documents refer to one another."""
     from cipo.cli.manifests import read  # noqa: PLC0415
 
+    openslo = []
     for manifest in read(files):
-        if (manifest.obj["apiVersion"], manifest.obj["kind"]) != ("org.cipo/v1", "Kpi"):
-            raise Failed(f"{manifest.source}: {manifest.obj['kind']} {manifest.name} is no promise; give Kpi objects of org.cipo/v1")
-        yield manifest.obj
+        match manifest.obj["apiVersion"], manifest.obj["kind"]:
+            case ("org.cipo/v1", "Kpi"):
+                yield _of_kpi(manifest.obj)
+            case ("reliability.cipo/v1", "ServiceLevelObjective"):
+                yield document_of(manifest.obj)
+            case (str(version), _) if version.startswith("openslo/"):
+                openslo.append(manifest.obj)
+            case (version, kind):
+                raise Failed(
+                    f"{manifest.source}: {kind} {manifest.name} of {version} is no promise",
+                    todo="Give OpenSLO documents, ServiceLevelObjective or Kpi objects.",
+                )
+    yield from _of_openslo(openslo)
 
 
-def _document(item: Json) -> Document:
+def _of_openslo(objects: list[Json]) -> Iterable[Document]:
+    from cipo.kernel import yaml  # noqa: PLC0415
+    from cipo.kernel.slo import openslo  # noqa: PLC0415
+
+    try:
+        return openslo.read(yaml.written(objects)).documents if objects else ()
+    except openslo.OpenSLOError as error:
+        raise Failed(str(error)) from error
+
+
+def _of_kpi(item: Json) -> Document:
     """A KPI as a document over what is counted of it, or over nothing when that is no share."""
     from dataclasses import replace  # noqa: PLC0415
     from typing import cast  # noqa: PLC0415

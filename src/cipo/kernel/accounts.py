@@ -81,7 +81,7 @@ class RevokedTokens(Model):
 class ServiceAccount(Kind[ServiceAccountSpec, ServiceAccountStatus]):
     """A program that signs in with a token and acts as the units it is given. Only the CIPO makes and changes one."""
 
-    def validate_change(self, old: ServiceAccount | None, ctx: Ctx) -> Iterable[tuple[str, str]]:
+    def validate_change(self, old: ServiceAccount | None, ctx: object) -> Iterable[tuple[str, str]]:
         """Units and leads have the chart's form, and there is at least one of them."""
         if len(self.name) > NAME_MAX:
             yield "metadata.name", f"has {len(self.name)} characters; at most {NAME_MAX}"

@@ -16,7 +16,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticUndefined, core_schema
 
 if TYPE_CHECKING:
-    from cipo.kernel.ctx import Ctx
+    from cipo.kernel.store.admission import Asking
     from cipo.kernel.unit import KindInfo
 
 # RFC 1123 subdomain, as Kubernetes names are.
@@ -246,7 +246,7 @@ class Kind(Model, Generic[S, T]):
         """What this object holds alone. Computed from the object, on each write."""
         return ()
 
-    def validate_change(self, old: Self | None, ctx: Ctx) -> Iterable[tuple[str, str]]:
+    def validate_change(self, old: Self | None, ctx: Asking) -> Iterable[tuple[str, str]]:
         """Pairs of (field path, what is wrong and what to do). All are reported together. Pure."""
         return ()
 

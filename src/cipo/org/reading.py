@@ -1,7 +1,7 @@
 """From a chart file to a ``Department``: safe YAML, short ids made qualified, every mistake with its path.
 
-Only ``chart.load`` calls this. It is stricter than YAML: a key given twice, an alias or an anchor, and a file over 1 MiB are refused,
-because a chart decides who may do what and must read the same to a person and to the machine.
+Only ``chart.load`` calls this. It takes plain YAML (``cipo.kernel.yaml``) of at most 1 MiB, because a chart decides who may do what and
+must read the same to a person and to the machine.
 """
 
 from __future__ import annotations
@@ -9,35 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from cipo.kernel import yaml
 from cipo.org.errors import ChartError, ChartProblem
 from cipo.org.model import Department
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
+MAX_VALUES = 50_000
 TOP = ("department", "squads", "contracts", "boundaries", "rulings")
-
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_Base):  # type: ignore[misc]  # the C loader has no stub
-    """Safe tags only, and no key twice."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        """Construct as usual; a key given twice is refused with both lines."""
-        seen: dict[Any, int] = {}
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            line = key_node.start_mark.line + 1
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is not text; put it in quotes", key_node.start_mark)
-            if key in seen:
-                why = f"the key {key!r} was given already in line {seen[key]}; keep one"
-                raise yaml.constructor.ConstructorError(None, None, why, key_node.start_mark)
-            seen[key] = line
-        return super().construct_mapping(node, deep)
 
 
 def read_department(file: str, text: str) -> Department:
@@ -64,30 +45,13 @@ def _parse(file: str, text: str) -> dict[str, Any]:
     if len(text) > MAX_BYTES:
         raise ChartError([ChartProblem(file, "", "", f"is larger than {MAX_BYTES >> 20} MiB")])
     try:
-        _refuse_aliases(file, text)
-        raw = yaml.load(text, Loader=_Loader)  # noqa: S506  (a subclass of the safe loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ChartError([ChartProblem(file, where, "", getattr(error, "problem", None) or str(error))]) from error
+        found = yaml.documents(text.encode(), most_values=MAX_VALUES, most_documents=1, depth=MAX_DEPTH)
+    except yaml.YamlFault as error:
+        raise ChartError([ChartProblem(file, f"line {error.line}" if error.line else "", "", error.why)]) from error
+    raw = found[0] if found else None
     if not isinstance(raw, dict):
         raise ChartError([ChartProblem(file, "", "", f"must be a map with {', '.join(TOP)}")])
     return raw
-
-
-def _refuse_aliases(file: str, text: str) -> None:
-    """Refuse aliases (the YAML bomb) and deep nesting before anything is built."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_Base):
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise ChartError([ChartProblem(file, _line(event), "", "anchors and aliases are not allowed in a chart; write it out")])
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise ChartError([ChartProblem(file, _line(event), "", f"is nested deeper than {MAX_DEPTH} levels")])
-
-
-def _line(event: yaml.Event) -> str:
-    return f"line {event.start_mark.line + 1}" if event.start_mark else ""
 
 
 def _qualified(department: str, file: str, raw: dict[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,10 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """An SLO. ``unsupported``: why its source cannot be read here, when it cannot; ``alert_policies``: names it refers to."""
+    """An SLO. ``alert_policies``: names it refers to; ``unsupported``: why its source cannot be read here, when it cannot.
+
+    ``source`` is then the indicator as it was written, as JSON, so that it is not lost.
+    """
 
     name: str
     service: str
@@ -42,7 +45,9 @@ class Document:
     display_name: str = ""
     description: str = ""
     indicator_name: str = ""
+    indicator_title: str = ""
     alert_policies: tuple[str, ...] = ()
     unsupported: str = ""
+    source: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)

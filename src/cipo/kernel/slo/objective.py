@@ -33,7 +33,7 @@ ALWAYS = "24x7"
 """The calendar that is always open: the default, and named on every scorecard."""
 _TEST = re.compile(r"^\s*value\s*(==|!=|<=|>=|<|>)\s*(-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)\s*$")
 _ANY = datetime(2026, 1, 15, tzinfo=UTC)  # a calendar window's length, give or take
-_COMPARED = re.compile(r"^(<=|>=|<|>)\s*(-?[0-9]+(?:\.[0-9]+)?)$")
+_COMPARED = re.compile(r"^(<=|>=|<|>)\s*(-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Test:
         return OPERATORS[self.op](value, self.value)
 
     def __str__(self) -> str:
-        return f"value {self.op} {self.value:g}"
+        return f"value {self.op} {short(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +85,20 @@ class Term:
     def plain(self) -> Any:
         """As it is written in YAML."""
         if self.op == "in":
-            return self.values[0] if len(self.values) == 1 else list(self.values)
-        return self.values[0] if self.op == "glob" else f"{self.op} {self.values[0]:g}"
+            alone = len(self.values) == 1 and Term.parse(self.attr, self.values[0]) == self
+            return self.values[0] if alone else list(self.values)
+        return self.values[0] if self.op == "glob" else f"{self.op} {short(float(self.values[0]))}"
 
 
 def where(given: Mapping[str, Any] | None) -> tuple[Term, ...]:
     """The conditions of a mapping, in the order of the attributes' names."""
     return tuple(Term.parse(attr, value) for attr, value in sorted((given or {}).items()))
+
+
+def short(value: float) -> str:
+    """A number in the shortest text that is read back as the same number."""
+    text = f"{value:g}"
+    return text if float(text) == value else repr(value)
 
 
 def _scalar(value: Any) -> Scalar:

@@ -19,7 +19,8 @@ from pydantic import BaseModel, ValidationError
 
 from cipo.kernel.errors import BadRequest, Cause, Invalid
 from cipo.kernel.models import NAME_MAX, NAME_PATTERN, Claim, Kind, Metadata, Model, RangeClaim, Ref, Status, refs_of
-from cipo.kernel.unit import KindInfo, dotted
+from cipo.kernel.principal import Caller
+from cipo.kernel.unit import KindInfo, Registry, dotted
 from cipo.kernel.wire.selectors import label_key_fault, label_value_fault
 
 Validation = Literal["Strict", "Warn", "Ignore"]
@@ -30,6 +31,14 @@ CAUSES_MAX = 50  # errors of one part that are spelled out; hostile input has th
 TOP = ("apiVersion", "kind", "metadata", "spec", "status")
 METADATA = (*(info.alias for info in Metadata.model_fields.values() if info.alias), "selfLink", "namespace")
 WANTED = ("name", "labels", "annotations", "finalizers", "ownerReferences")  # what a caller may set
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who wants to write, and all that is declared: what a kind's own rules may look at beside the object."""
+
+    caller: Caller
+    registry: Registry
 
 
 @dataclass(slots=True)
@@ -52,7 +61,7 @@ def typed(kind: KindInfo, obj: dict[str, Any]) -> Kind[Any, Any]:
     return kind.cls.model_construct(metadata=metadata, spec=spec, status=status)
 
 
-def admit(kind: KindInfo, new: dict[str, Any], old: dict[str, Any] | None, *, part: str, validation: Validation, ctx: Any) -> Admitted:
+def admit(kind: KindInfo, new: dict[str, Any], old: dict[str, Any] | None, *, part: str, validation: Validation, ctx: Asking) -> Admitted:
     """Check ``new`` against its kind; ``part`` is "" (spec and metadata), "status" or "all" (an action's own write).
 
     Raises Invalid with every cause, or BadRequest when the envelope is not this kind's.

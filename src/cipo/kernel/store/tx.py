@@ -18,7 +18,7 @@ import psycopg
 from cipo.kernel.errors import ApiError, Cause, Conflict, Forbidden, Invalid, NotFound, Subject
 from cipo.kernel.models import Kind
 from cipo.kernel.principal import Authorizer, Caller, Principal
-from cipo.kernel.store.admission import Admitted, Validation, admit, assemble, cells, selectable, typed
+from cipo.kernel.store.admission import Admitted, Asking, Validation, admit, assemble, cells, selectable, typed
 from cipo.kernel.store.db import Conn, Database, VersionMoved
 from cipo.kernel.store.diff import diff
 from cipo.kernel.store.write import Change, Event, FactRow, Lease, Stored, commit, explain, unknown_facts, uuid7
@@ -195,7 +195,9 @@ class Tx:
     def _admitted(self, kind: KindInfo, new: dict[str, Any], validation: Validation, part: str) -> Admitted:
         metadata = new.setdefault("metadata", {}) if isinstance(new.get("metadata", {}), dict) else {}
         metadata = _named(metadata)
-        admitted = admit(kind, {**new, "metadata": metadata}, None, part=part, validation=validation, ctx=self.actor.caller)
+        admitted = admit(
+            kind, {**new, "metadata": metadata}, None, part=part, validation=validation, ctx=Asking(self.actor.caller, self.core.registry)
+        )
         if not admitted.resource.metadata.name:
             raise Invalid.of(
                 kind.kind, kind.group, "", [Cause("metadata.name", "Required value: give a name or generateName", "FieldValueRequired")]
@@ -222,7 +224,7 @@ class Tx:
         if old is None:
             raise ApiError("update of nothing; this is a defect in cipo")
         before = old.object()
-        admitted = admit(kind, new, before, part=part, validation=validation, ctx=self.actor.caller)
+        admitted = admit(kind, new, before, part=part, validation=validation, ctx=Asking(self.actor.caller, self.core.registry))
         if same(before, admitted.object) and not always:
             return None, admitted.warnings
         wanted = self._targets(kind, admitted)

@@ -2,22 +2,20 @@
 
 The routes call ``decode`` on every request body. JSON is parsed by orjson after a scan at C speed that bounds size, nesting
 and number of values, so a hostile body costs milliseconds; duplicate keys, which parsers resolve silently and differently,
-are refused with their path. YAML is read event by event from libyaml with the same bounds: no aliases, no tags, one
-document, YAML 1.2's idea of a boolean, and dates stay strings.
+are refused with their path. YAML is read by ``cipo.kernel.yaml`` with the same bounds.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
-import yaml
 
 from cipo.kernel.errors import BadRequest, TooLarge, UnsupportedMediaType
+from cipo.kernel.yaml import DuplicateKey, NotPlain, TooMany, YamlFault, documents
 
 MAX_BYTES: Final = 1024 * 1024
 MAX_YAML_BYTES: Final = 256 * 1024
@@ -32,7 +30,6 @@ YAML_TYPES: Final = ("application/yaml", "application/apply-patch+yaml", "text/y
 _BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS: Final = bytes(c for c in range(256) if c not in b"[]{}")
 _HUGE_INTEGER = re.compile(rb"(?<![\w.+-])-?\d{20,}(?![\w.])")
-_INT64: Final = 2**63
 
 
 def decode(body: bytes, content_type: str = "application/json") -> Any:
@@ -158,136 +155,20 @@ def decode_yaml(body: bytes) -> Any:
     """One YAML document, bounded; no anchors, aliases, tags or directives, no duplicate keys, dates stay strings."""
     if len(body) > MAX_YAML_BYTES:
         raise TooLarge(f"the YAML body has {len(body)} bytes; at most {MAX_YAML_BYTES}, send JSON for more (up to {MAX_BYTES})")
-    if b"\x00" in body:
-        raise BadRequest("the body holds a NUL character; remove it")
-    if body.startswith(b"%") or b"\n%" in body:
-        raise BadRequest("the body is not plain YAML: directives (lines that start with '%') are not taken")
-    builder = _Builder()
     try:
-        for event in yaml.parse(body, Loader=yaml.CSafeLoader):
-            builder.feed(event)
-    except yaml.YAMLError as error:
-        raise BadRequest(f"the body is not YAML: {_yaml_fault(error)}") from error
-    if not builder.documents:
+        values = documents(body, most_values=MAX_YAML_VALUES, most_documents=1)
+    except DuplicateKey as error:
+        raise BadRequest(f"strict decoding error: {error.why}") from error
+    except TooMany as error:
+        raise _too_many(MAX_YAML_VALUES) from error
+    except NotPlain as error:
+        raise BadRequest(f"the body is not plain YAML: {error}") from error
+    except YamlFault as error:
+        raise BadRequest(f"the body is not YAML: {error}") from error
+    if not values:
         raise BadRequest("the body is empty; send one YAML document")
-    return builder.value
-
-
-class _Builder:
-    """Builds one value out of libyaml's events, and stops at the first thing that is not allowed."""
-
-    def __init__(self) -> None:
-        self.value: Any = None
-        self.documents = 0
-        self.values = 0
-        self.stack: list[tuple[Any, str]] = []  # container and its path
-        self.keys: list[Any] = []  # pending key of each container, _NO_KEY between pairs
-
-    def feed(self, event: Any) -> None:
-        """Take the next event."""
-        match event:
-            case yaml.AliasEvent():
-                raise self._fault(event, f"alias *{str(event.anchor)[:64]} is not taken; write the value out")
-            case yaml.DocumentStartEvent():
-                self.documents += 1
-                if self.documents > 1:
-                    raise self._fault(event, "a second document starts; send one object a request")
-            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
-                self._plain(event)
-                container: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
-                path = self._place(event, container)
-                if len(self.stack) >= MAX_DEPTH:
-                    raise self._fault(event, f"nested more than {MAX_DEPTH} levels deep")
-                self.stack.append((container, path))
-                self.keys.append(_NO_KEY)
-            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
-                self.stack.pop()
-                self.keys.pop()
-            case yaml.ScalarEvent():
-                self._scalar(event)
-
-    def _scalar(self, event: Any) -> None:
-        self._plain(event)
-        if "\x00" in event.value:
-            raise self._fault(event, "the character NUL cannot be stored; remove it")
-        plain = not event.style and event.tag is None
-        if self.stack and isinstance(self.stack[-1][0], dict) and self.keys[-1] is _NO_KEY:
-            container, path = self.stack[-1]
-            key = event.value
-            here = f"{path}.{key[:64]}" if path else key[:64]
-            if plain and key == "<<":
-                raise self._fault(event, "the merge key << is not taken; write the values out")
-            if key in container:
-                raise BadRequest(f'strict decoding error: duplicate field "{here}" (line {event.start_mark.line + 1}); keep one of them')
-            self.keys[-1] = key
-            return
-        self._place(event, self._resolve(event) if plain else event.value)
-
-    def _place(self, event: Any, value: Any) -> str:
-        """Put a value where it belongs; the path it has there."""
-        self.values += 1
-        if self.values > MAX_YAML_VALUES:
-            raise _too_many(MAX_YAML_VALUES)
-        if not self.stack:
-            self.value = value
-            return ""
-        container, path = self.stack[-1]
-        if isinstance(container, list):
-            container.append(value)
-            return f"{path}[{len(container) - 1}]"
-        key = self.keys[-1]
-        if key is _NO_KEY:
-            raise self._fault(event, "a key must be a word, not a list or an object")
-        container[key] = value
-        self.keys[-1] = _NO_KEY
-        return f"{path}.{key[:64]}" if path else key[:64]
-
-    def _plain(self, event: Any) -> None:
-        if event.anchor is not None:
-            raise self._fault(event, f"anchor &{event.anchor[:64]} is not taken; write the value out where it is needed")
-        if event.tag not in (None, "!", "tag:yaml.org,2002:str"):
-            raise self._fault(event, f"tag {event.tag[:64]} is not taken")
-
-    def _resolve(self, event: Any) -> Any:
-        value = resolve_scalar(event.value)
-        if isinstance(value, int) and not -_INT64 <= value < 2 * _INT64:
-            raise self._fault(event, f"{event.value[:40]} does not fit 64 bits; quote it")
-        return value
-
-    def _fault(self, event: Any, why: str) -> BadRequest:
-        return BadRequest(f"the body is not plain YAML: line {event.start_mark.line + 1}: {why}")
-
-
-_NO_KEY: Final = object()
-_WORDS: Final[dict[str, bool | None]] = (
-    dict.fromkeys(("", "~", "null", "Null", "NULL"))
-    | dict.fromkeys(("true", "True", "TRUE"), True)
-    | dict.fromkeys(("false", "False", "FALSE"), False)
-)
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,30})\Z")
-_HEX = re.compile(r"0x[0-9a-fA-F]{1,16}\Z")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?\Z")
-
-
-def resolve_scalar(text: str) -> Any:
-    """A plain scalar by YAML 1.2's core schema, so ``no`` is a word and ``007`` keeps its zeros; no infinities, no dates."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if len(text) <= 64 and text[0] in "+-.0123456789":
-        if _INTEGER.match(text):
-            return int(text)
-        if _HEX.match(text):
-            return int(text, 16)
-        if _FLOAT.match(text) and math.isfinite(float(text)):
-            return float(text)
-    return text
+    return values[0]
 
 
 def _too_many(limit: int) -> TooLarge:
     return TooLarge(f"the body holds more than {limit} values; split it")
-
-
-def _yaml_fault(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = str(getattr(error, "problem", None) or error).splitlines()[0][:200]
-    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else problem
