@@ -1,4 +1,4 @@
-"""``python -m bench [what …]``: peers, lists, library, reconciles, memory, slo; nautobot only sets the peer up. Results also go to a JSON file."""
+"""``python -m bench [what …]``: peers, lists, library, reconciles, memory, slo, slo-peers; nautobot only sets the peer up. Results also go to JSON."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import library, limits, machine, nautobot, peers, report, slo
+from bench import library, limits, machine, nautobot, peers, report, slo, slo_peers
 from bench.place import Postgres, directory
 
-WHAT = ("peers", "lists", "library", "reconciles", "memory", "slo")
+WHAT = ("peers", "lists", "library", "reconciles", "memory", "slo", "slo-peers")
 
 
 def main() -> int:
@@ -48,6 +48,9 @@ def main() -> int:
         if "slo" in what:
             results["slo"] = slo.measure(postgres, facts=given.facts)
             print(report.slo(results["slo"]), flush=True)
+        if "slo-peers" in what:
+            results["slo-peers"] = slo_peers.compare(postgres)
+            print(slo_peers.report(results["slo-peers"]), flush=True)
         if "peers" in what:
             results["peers"] = peers.compare(postgres, rounds=given.rounds, calls=given.calls)
             print(report.peers(results["peers"]), flush=True)

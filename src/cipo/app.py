@@ -1,4 +1,4 @@
-"""The API process's application: the Kubernetes wire, the console and the two JSON helpers of the CLI, on one plane."""
+"""The API process's application: the Kubernetes wire, the console, the two JSON helpers of the CLI and ``/metrics``, on one plane."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from cipo.kernel.errors import ApiError, BadRequest, Forbidden, MethodNotAllowed
 from cipo.kernel.principal import Caller
 from cipo.kernel.settings import Settings
 from cipo.kernel.wire.routes import routes as wire_routes
+from cipo.org import metrics
 from cipo.org.measured import Kpis
 from cipo.plane import Plane
+from cipo.reliability.performance.metrics import of_slos
 from cipo.web.routes import routes as console_routes
 
 Message = MutableMapping[str, Any]
@@ -33,6 +35,7 @@ class App:
         routes = [
             Route("/search.json", self._json(self._search)),
             Route("/apis/org.cipo/v1/kpis/{name}/explain", self._json(self._explain)),
+            Route("/metrics", self._metrics),
             *wire_routes(plane.resources, plane.registry, plane.feed, plane.authn.authenticate, boundary=self._boundary),
             *console_routes(plane.resources, plane.registry, plane.chart, kpis, plane.feed, plane.authn, settings),
         ]
@@ -65,6 +68,12 @@ class App:
     async def _explain(self, request: Request) -> Any:
         caller = await self.plane.authn.authenticate(request)
         return await self.kpis.explain(caller, request.path_params["name"])
+
+    async def _metrics(self, request: Request) -> Response:
+        caller = await self.plane.authn.authenticate(request)
+        served = [*await metrics.of_kpis(self.plane.resources, caller), *await of_slos(self.plane.resources, caller)]
+        text, media = await metrics.exposition(self.plane.db, served, request.headers.get("accept", ""))
+        return Response(text, headers={"Content-Type": media, "Cache-Control": "no-store"})
 
     def _boundary(self, caller: Caller, verb: str, group: str, plural: str) -> None:
         """A kind of the chart that no code serves yet is refused by its rule before it is not found."""

@@ -23,6 +23,7 @@ from cipo.cli import (
     output,
     people,
     records,
+    rules,
     slo,
 )
 from cipo.cli.connection import acting_as
@@ -92,6 +93,8 @@ def _commands() -> None:
     app.add_typer(organisation.org, name="org", rich_help_panel=ORGANISATION)
     app.add_typer(measures.kpi, name="kpi", rich_help_panel=ORGANISATION)
     app.add_typer(slo.slo, name="slo", rich_help_panel=ORGANISATION)
+    slo.slo.command()(rules.rules)
+    slo.slo.command()(rules.dashboard)
     app.add_typer(importing.imports, name="import", rich_help_panel=OBJECTS)
     app.add_typer(people.user, name="user", rich_help_panel=ACCESS)
     app.add_typer(people.token, name="token", rich_help_panel=ACCESS)
