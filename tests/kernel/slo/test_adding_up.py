@@ -249,11 +249,10 @@ async def test_minutes_that_were_dropped_come_back_with_a_late_fact(ground):
     long_ago = (now - timedelta(days=40)).replace(minute=2, second=0, microsecond=0)
     asked = objective(name, "mean", limit=objective("x").limit.__class__("<=", 5), window=timedelta(days=90))
     early = [Told(long_ago + timedelta(minutes=n), float(n)) for n in range(10)]
-    series = await ground.series(asked)
-    await ground.db.execute("update cipo.series set keep = '60 days'")
     await ground.tell(name, early)
+    series = await ground.series(asked)
+    ground.keep = "8 days"
     await ground.series(asked)
-    await ground.db.execute("update cipo.series set keep = '8 days'")
     assert await roll.forget(ground.db) == 10
     late = [Told(long_ago + timedelta(minutes=3, seconds=30), 100.0)]
     await ground.tell(name, late)

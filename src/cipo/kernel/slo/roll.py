@@ -265,14 +265,16 @@ async def _recompute(conn: Conn, series: Series, minutes: list[datetime], now: d
     # Of long ago no minutes are kept: their quarters are built from the facts at once.
     kept_from = floor(now - series.keep, QUARTER)
     quarters = sorted({floor(minute, QUARTER) for minute in minutes})
-    await _from_facts(conn, series, MINUTE, [minute for minute in minutes if minute >= kept_from])
-    await _from_facts(conn, series, QUARTER, [quarter for quarter in quarters if quarter < kept_from])
+    fine, old = [minute for minute in minutes if minute >= kept_from], [quarter for quarter in quarters if quarter < kept_from]
+    await _from_facts(conn, series, MINUTE, fine)
+    await _from_facts(conn, series, QUARTER, old)
     await _from_finer(conn, series, QUARTER, [quarter for quarter in quarters if quarter >= kept_from])
     await _from_finer(conn, series, DAY, sorted({floor(quarter, DAY) for quarter in quarters}))
     await conn.execute(
-        "update cipo.series set since = least(since, (select min(at) from cipo.slice where series = %(s)s and size = 15 and at = any(%(q)s)))"
+        "update cipo.series set since = least(since, (select min(at) from cipo.slice where series = %(s)s"
+        "  and ((size = 1 and at = any(%(fine)s)) or (size = 15 and at = any(%(old)s)))))"
         " where id = %(s)s and (since is null or since > %(first)s)",
-        {"s": series.id, "q": quarters, "first": quarters[0]},
+        {"s": series.id, "fine": fine, "old": old, "first": quarters[0]},
     )
     await conn.execute(REOPEN, (minutes, series.id))
 
