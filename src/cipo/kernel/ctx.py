@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -272,6 +272,17 @@ class Ctx:
                 key,
                 supersedes,
             )
+        )
+
+    async def nudge(self, facts: Iterable[str]) -> int:
+        """Let everything that reads these facts look soon: for facts that came in bulk or left, not by a unit's own write."""
+        readers = {one for name in facts for one in self._scene.resources.core.fact_watchers.get(name, ())}
+        if not readers:
+            return 0
+        return await self.db.execute(
+            "update cipo.work w set due = least(w.due, now()), dirty = w.dirty + 1 from cipo.resource r"
+            " join unnest(%s::text[], %s::text[]) as q(gk, name) using (gk, name) where w.uid = r.uid",
+            ([gk for gk, _ in readers], [name for _, name in readers]),
         )
 
     def take_facts(self) -> builtins.list[FactRow]:

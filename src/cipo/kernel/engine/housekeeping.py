@@ -30,8 +30,10 @@ async def answers(ctx: Ctx) -> str:
 
 @unit.routine("kpi-rollup", every=timedelta(seconds=30))
 async def rollup(ctx: Ctx) -> str:
-    """Makes slices of the minutes whose facts changed; a KPI that somebody looks at does not wait for it."""
-    return f"{await roll.roll(ctx.db)} minutes rolled"
+    """Makes slices of the minutes whose facts changed, and lets their KPIs look; a unit's own facts do not wait for it."""
+    names = await roll.waiting(ctx.db)
+    minutes = await roll.roll(ctx.db, names)
+    return f"{minutes} minutes rolled, {await ctx.nudge(names)} KPIs to look"
 
 
 @unit.routine("kpi-minutes", every=timedelta(hours=6))
