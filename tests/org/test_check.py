@@ -46,7 +46,7 @@ def test_every_difference_is_found_with_what_to_do(chart: Chart) -> None:
             FakeKind("Zone", "facilities.cipo", "1A/U-W2"),
             FakeKind("Routine", "kernel.cipo", "kernel/slo"),
         ),
-        facts={"rma.turnaround": FakeFact("rma.turnaround", "1A/U-W2")},
+        facts={"rma.opened": FakeFact("rma.opened", "1A/U-W2")},
     )
     found = check(chart, registry)
     assert rules(found) == [
