@@ -236,8 +236,12 @@ def _kpi(kpi: Kpi) -> Json:
         "text": kpi.text,
         "unit": kpi.unit,
         "objective": str(kpi.objective),
-        "window": kpi.window,
+        "window": str(kpi.window),
+        "method": kpi.indicator.method,
+        "facts": [name for name in (kpi.indicator.fact, kpi.indicator.measure.end) if name],
+        "calendar": kpi.calendar,
         "formula": kpi.formula,
+        "honest": kpi.honest,
         "origin": kpi.origin,
     }
 
