@@ -13,7 +13,6 @@ from typing import Literal, Protocol
 
 from cipo.org.authz import CHART_GROUP, KindLike
 from cipo.org.chart import Chart
-from cipo.org.model import Kpi
 from cipo.org.promises import mute, places, wrong
 
 KERNEL_GROUPS = (CHART_GROUP, "kernel.cipo")
@@ -111,7 +110,7 @@ def _owners(chart: Chart, kinds: Iterable[KindLike]) -> Iterator[Problem]:
 
 
 def _facts(chart: Chart, registry: RegistryLike) -> Iterator[Problem]:
-    for kpi, name in ((one, name) for one in chart.kpis for name in _read_by(one)):
+    for kpi, name in ((one, name) for one in chart.kpis for name in one.facts):
         fact = registry.facts.get(name)
         if fact is None and kpi.unit in registry.units:
             why = f"measures fact {name}, which its staffed unit {kpi.unit} does not declare"
@@ -121,17 +120,12 @@ def _facts(chart: Chart, registry: RegistryLike) -> Iterator[Problem]:
             yield Problem("error", "fact-owner", f"KPI {kpi.name}", why, "name that unit in the KPI, or move the fact")
 
 
-def _read_by(kpi: Kpi) -> tuple[str, ...]:
-    measure = kpi.indicator.measure
-    return (measure.fact, measure.end) if measure.end else (measure.fact,)
-
-
 def _promises(chart: Chart, registry: RegistryLike) -> Iterator[Problem]:
     """Each promise against the facts of its unit, where that unit is staffed; and tiers that it names and that cannot fire."""
     for department in chart.departments:
         for kpi, path in places(department):
             where = f"in {department.id}.yaml, {path}"
-            known = kpi.unit in registry.units and all(name in registry.facts for name in _read_by(kpi))
+            known = kpi.unit in registry.units and all(name in registry.facts for name in kpi.facts)
             declared = {name: fact.unit for name, fact in registry.facts.items()} if known else None
             for part, value, why in wrong(kpi, declared):
                 shown = f" ({value})" if value else ""

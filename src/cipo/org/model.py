@@ -261,6 +261,12 @@ class Kpi(Frozen):
         return self.squad[:2]
 
     @property
+    def facts(self) -> tuple[str, ...]:
+        """The facts it reads."""
+        measure = self.indicator.measure
+        return (measure.fact, measure.end) if measure.end else (measure.fact,)
+
+    @property
     def calendar(self) -> str:
         """The business calendar its time runs by."""
         return self.indicator.measure.calendar
