@@ -86,7 +86,7 @@ class CalendarStatus(Status):
     columns=[
         Column("Zone", "spec.timeZone"),
         Column("Open hours", "status.openHours", "number"),
-        Column("Until", "status.until", "date"),
+        Column("Until", "status.until"),
         Column("Description", "spec.description", wide=True),
     ],
     public=True,
