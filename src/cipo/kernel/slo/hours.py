@@ -96,7 +96,7 @@ class CalendarStatus(Status):
 class Calendar(Kind[CalendarSpec, CalendarStatus]):
     """Opening hours and holidays by which business time is counted. A promise that names one which is not there is unknown."""
 
-    def validate_change(self, old: Calendar | None, ctx: Ctx) -> Iterable[tuple[str, str]]:
+    def validate_change(self, old: Calendar | None, ctx: object) -> Iterable[tuple[str, str]]:
         """A zone that exists, hours that can be read, holidays that are days."""
         spec = self.spec
         if self.name == ALWAYS:

@@ -326,6 +326,8 @@ def _of_data(objective: Objective) -> Iterator[tuple[str, str]]:
             yield "data.missing", "hold needs the minutes, which are kept for 8 days; use ignore, bad or good with a longer window"
     if data.missing.policy != "ignore" and data.every is None:
         yield "data.missing", f"{data.missing.policy} needs the cadence of the facts in data.every"
+    if data.confidence is not None and not 0.5 < data.confidence < 1:
+        yield "data.confidence", f"{data.confidence:g} must lie between 0.5 and 1, such as 0.95"
     if data.confidence is not None and objective.indicator.method != "ratio":
         yield "data.confidence", "is about a share; only a ratio has one"
     if data.every is not None and data.every <= timedelta(0):
