@@ -260,7 +260,8 @@ VECTORS = (
         ),
         within=0.01,
     ),
-    # (9 · 9 + 3 · 8) ÷ 120 = 105 ÷ 120 = 0.875 of the events are good. Of 12 slices 3 are bad; 1 − 0.75 of 12 may be: 3. All spent, nothing over.
+    # 105 of 120 events are good (0.875), but slices are promised: of 12 slices 3 are bad, 9 ÷ 12 = 0.75, which is just enough.
+    # (1 − 0.75) · 12 = 3 may be bad: all spent, nothing over.
     Vector(
         "slices of time that fall short",
         ratio(0.75, HOUR, budgeting=Budgeting("Timeslices", timedelta(minutes=5), 0.9)),
@@ -270,7 +271,7 @@ VECTORS = (
                 NOW,
                 {
                     "state": "met",
-                    "value": 0.875,
+                    "value": 0.75,
                     "weight": 120,
                     "budget_bad": 3,
                     "budget_total": 12,
