@@ -14,6 +14,7 @@ from cipo.kernel.accounts import ACCOUNTS
 from cipo.kernel.authn import Authenticator
 from cipo.kernel.engine import housekeeping, routine
 from cipo.kernel.settings import Settings
+from cipo.kernel.slo import hours
 from cipo.kernel.store import embedded
 from cipo.kernel.store.db import Database
 from cipo.kernel.store.feed import Feed
@@ -23,7 +24,7 @@ from cipo.org import chart as charts
 from cipo.org import kinds
 from cipo.org.authz import ChartAuthorizer
 
-KERNEL_UNITS = (housekeeping.unit, ACCOUNTS, kinds.unit)
+KERNEL_UNITS = (housekeeping.unit, ACCOUNTS, hours.unit, kinds.unit)
 
 
 def registry() -> Registry:

@@ -23,6 +23,21 @@ def test_the_tree_shows_departments_squads_units_and_promises(cipo: Cipo) -> Non
     assert cipo("org", "tree", "1A").out.count("Core Cloud") == 0
 
 
+def test_each_promise_says_how_it_is_measured_and_why_that_is_honest(cipo: Cipo) -> None:
+    shown = cipo("org", "tree", "1A", "--promises").out
+    for words in (
+        "formula 95th percentile over RMAs",
+        "honest A mean would bury",
+        "window 90d, calendar 24x7",
+        "facts rma.opened, rma.closed",
+    ):
+        assert words in shown
+    said = cipo("org", "tree", "1F", "-o", "json").data
+    kpis = [kpi for department in said for squad in department["squads"] for kpi in squad["kpis"]]
+    assert all(kpi["formula"] and kpi["honest"] and kpi["facts"] and kpi["method"] for kpi in kpis)
+    assert next(kpi["window"] for kpi in kpis if kpi["name"] == "slo-miss") == "calendar 1Q"
+
+
 def test_every_squad_unit_and_promise_of_the_given_chart_is_there_with_its_text(cipo: Cipo, shared_data: Path) -> None:
     said = {department["id"]: department for department in cipo("org", "-o", "json").data}
     for department in json.loads((shared_data.parent / "seed" / "index.json").read_text()):

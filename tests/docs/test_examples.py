@@ -75,8 +75,8 @@ async def test_a_part_goes_out_and_its_replacement_stops_the_clock(cipo):
     same = await cipo.act(rma.Rma.info, "r1", "receive", {"serial": "SN-0001"})
     assert (same.status_code, same.json()["details"]["causes"][0]["field"]) == (422, "serial")
     assert (await cipo.act(rma.Rma.info, "r1", "receive", {"serial": "SN-0009"})).status_code == 201
-    facts = await cipo.plane.db.fetch("select name, unit, object, attrs from cipo.fact")
-    assert facts == [("rma.turnaround", "1A/U-W3", "r1", {"replacement": "SN-0009"})]
+    facts = await cipo.plane.db.fetch("select name, unit, object, attrs from cipo.fact order by ts")
+    assert facts == [("rma.opened", "1A/U-W3", "r1", {}), ("rma.closed", "1A/U-W3", "r1", {"replacement": "SN-0009"})]
     await cipo.reconcile()
     kpi = (await cipo.get(Kpi.info, "rma-turnaround"))["status"]
     assert (kpi["state"], kpi["n"], kpi["reason"]) == ("unknown", 1, "measuring (1 of 5 facts)")

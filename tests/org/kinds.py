@@ -34,6 +34,7 @@ class FakeFact:
 
     name: str
     unit_id: str
+    unit: str = "1"
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,14 @@ WRONG = [
     pytest.param("1A.yaml", "unit: U-W3", "unit: U-W9", "1A.yaml", "squads[1].kpis[1].unit", "1A/U-W9", "U-W", id="measured by nobody"),
     pytest.param("1A.yaml", "max: 5}", "max: 5, min: 1}", "1A.yaml", "squads[1].kpis[1].objective", "", "exactly one", id="two limits"),
     pytest.param(
-        "1A.yaml", "p: 95", "p: 195", "1A.yaml", "squads[0].kpis[1].indicator.percentile.p", "195", "less than 100", id="no percentile"
+        "1A.yaml",
+        "p: 95",
+        "p: 195",
+        "1A.yaml",
+        "squads[0].kpis[1].indicator.percentile.p",
+        "195",
+        "less than or equal to 100",
+        id="no percentile",
     ),
     pytest.param("1A.yaml", "window: 365d", "window: 365 days", "1A.yaml", "squads[0].kpis[0].window", "365 days", "90d", id="no window"),
     pytest.param("1A.yaml", "stack: []", "stak: []", "1A.yaml", "squads[0].stak", "", "not known", id="misspelt key"),
@@ -112,6 +119,40 @@ WRONG = [
     ),
     pytest.param("1A.yaml", "kinds: [Rma, ", "kinds: [Asset, Rma, ", "1A.yaml", "(Asset)", "1A Asset", "already", id="kind of two units"),
     pytest.param("1A.yaml", "boundaries: []", "boundries: []", "1A.yaml", "boundries", "", "is not a part", id="misspelt part"),
+    pytest.param(
+        "1F.yaml", "{calendar: 1Q,", "{calendar: 1m,", "1F.yaml", "squads[3].kpis[0].window", "", "month is 1M", id="a minute for a month"
+    ),
+    pytest.param(
+        "1F.yaml", "timeZone: UTC", "timeZone: Mars/Base", "1F.yaml", "squads[3].kpis[0].window", "", "tz database", id="no time zone"
+    ),
+    pytest.param("1C.yaml", ", per: 1d", "", "1C.yaml", "squads[1].kpis[0].indicator", "", "rate needs per", id="rate without per"),
+    pytest.param(
+        "1A.yaml", "end: rma.closed, ", "", "1A.yaml", "squads[1].kpis[1].indicator", "", "duration needs end", id="duration without end"
+    ),
+    pytest.param(
+        "1A.yaml", "end: rma.closed", "end: rma.opened", "1A.yaml", "duration.end", "rma.opened", "the same fact", id="ends as it begins"
+    ),
+    pytest.param("1F.yaml", "missing: bad", "missing: worst", "1F.yaml", ".missing", "worst", "must match", id="no such policy of missing"),
+    pytest.param(
+        "1A.yaml",
+        "min_samples: 10",
+        "missing: bad",
+        "1A.yaml",
+        "squads[0].kpis[0].missing",
+        "bad",
+        "cadence",
+        id="missing without a cadence",
+    ),
+    pytest.param("1D.yaml", "good: value <= 1}", "good: 1 or less}", "1D.yaml", ".good", "1 or less", "value == 1", id="no test"),
+    pytest.param("1C.yaml", "where: {env: dev}", "where: {env: []}", "1C.yaml", ".where", "", "a list of texts", id="no condition"),
+    pytest.param("1B.yaml", "{min: 0.9995}", "{min: 99.95}", "1B.yaml", ".objective", "", "no share", id="per cent for a share"),
+    pytest.param(
+        "1B.yaml", "every: 10s", "alerting: {policy: google-90d}", "1B.yaml", "alerting.policy", "google-90d", "google-30d", id="no policy"
+    ),
+    pytest.param("1C.yaml", "slice: 5m", "slice: 4d", "1C.yaml", "budgeting.slice", "4d", "tenth", id="a slice too long"),
+    pytest.param(
+        "1A.yaml", "    honest: A list price", "    # A list price", "1A.yaml", ".honest", "", "missing", id="nothing said of honesty"
+    ),
     pytest.param("1A.yaml", "[act:fulfil]", "[act:fulfil, grant]", "1A.yaml", "kinds", "grant", "must match", id="no verb"),
 ]
 
@@ -165,7 +206,7 @@ def test_bytes_that_are_no_text_and_a_missing_directory_are_refused(tmp_path: Pa
 
 def test_all_problems_of_all_files_are_told_at_once(amended: Amended) -> None:
     amended("1A.yaml", "p: 95", "p: 0")
-    directory = amended("1D.yaml", "p: 99.9", "p: 100")
+    directory = amended("1D.yaml", "p: 99", "p: 101")
     with pytest.raises(ChartError) as caught:
         load(directory)
     assert {problem.file for problem in caught.value.problems} == {"1A.yaml", "1D.yaml"}

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
+from cipo.kernel.models import Metadata
+from cipo.kernel.unit import Registry
 from cipo.org.chart import Chart
+from cipo.org.kinds import Kpi, KpiSpec, promise, wished
+from cipo.org.promises import objective_of
+
+NOBODY = Registry([])
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +87,29 @@ def test_each_kpi_names_a_fact_a_window_and_a_formula_in_words(chart: Chart) -> 
     assert (accuracy.coverage.kind, accuracy.coverage.min) == ("Asset.facilities.cipo", 0.95)
     facts = [kpi.indicator.fact for kpi in chart.kpis]
     assert len(facts) == len(set(facts))
-    assert all(kpi.formula.endswith(".") and "\n" not in kpi.formula for kpi in chart.kpis)
+    for words in (words for kpi in chart.kpis for words in (kpi.formula, kpi.honest)):
+        assert words.endswith(".")
+        assert "\n" not in words
+    assert len({kpi.honest for kpi in chart.kpis}) == 61
+
+
+def test_a_probe_that_sleeps_makes_its_promise_unknown(chart: Chart) -> None:
+    probed = [kpi for kpi in chart.kpis if kpi.every]
+    assert {"api-uptime", "dev-api-uptime", "namenode-uptime", "thanos-availability", "pii-incidents"} <= {kpi.name for kpi in probed}
+    assert all(kpi.absent_after for kpi in probed)
+
+
+def test_what_drags_on_counts_before_it_is_closed(chart: Chart) -> None:
+    durations = {kpi.name for kpi in chart.kpis if kpi.indicator.method == "duration"}
+    assert durations == {"rma-turnaround", "installation-time", "gdpr-ticket", "cve-mttp", "prr-turnaround"}
+    assert all(kpi.calendar == "24x7" for kpi in chart.kpis)
+
+
+def test_a_kpi_and_its_resource_say_the_same_to_the_engine(chart: Chart) -> None:
+    for kpi in chart.kpis:
+        spec = KpiSpec.model_validate(wished(chart, NOBODY)["kpis"][kpi.name])
+        stored = Kpi(metadata=Metadata(name=kpi.name), spec=spec)
+        assert promise(stored, NOBODY) == objective_of(kpi, staffed=False)
 
 
 @pytest.mark.parametrize(

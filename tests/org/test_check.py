@@ -5,16 +5,18 @@ from __future__ import annotations
 import configparser
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import cipo
 from cipo.kernel.unit import Registry
-from cipo.org.chart import Chart
+from cipo.org.chart import Chart, load
 from cipo.org.check import Problem, check, importlinter, unstaffed, write_importlinter
 from tests.org.kinds import ASSET, FakeFact, FakeKind, FakeRegistry
 
+Amended = Callable[[str, str, str], Path]
 COUNT = {"cmdb.count": FakeFact("cmdb.count", "1A/U-W2")}
 OWN = (ASSET, *(FakeKind(kind, "facilities.cipo", "1A/U-W2") for kind in ("AssetModel", "Rack", "RackModel", "Site", "StockCount")))
 
@@ -46,7 +48,7 @@ def test_every_difference_is_found_with_what_to_do(chart: Chart) -> None:
             FakeKind("Zone", "facilities.cipo", "1A/U-W2"),
             FakeKind("Routine", "kernel.cipo", "kernel/slo"),
         ),
-        facts={"rma.turnaround": FakeFact("rma.turnaround", "1A/U-W2")},
+        facts={"rma.opened": FakeFact("rma.opened", "1A/U-W2")},
     )
     found = check(chart, registry)
     assert rules(found) == [
@@ -61,6 +63,28 @@ def test_every_difference_is_found_with_what_to_do(chart: Chart) -> None:
         ("warning", "kind-not-listed", "Zone.facilities.cipo"),
     ]
     assert "1A/U-W2 registers it, the chart gives it to 1A/U-W3; register it there, or move Rma in 1A.yaml" in str(found[4])
+
+
+def test_a_promise_must_be_in_its_facts_unit_of_measure(chart: Chart) -> None:
+    registry = FakeRegistry(units={"1C/U-R1": object()}, facts={"mesh.request": FakeFact("mesh.request", "1C/U-R1", "s")})
+    found = [problem for problem in check(chart, registry) if problem.rule == "promise"]
+    assert rules(found) == [("error", "promise", "KPI mesh-p99")]
+    assert "in 1C.yaml, squads[2].kpis[0].indicator.unit (ms): the fact mesh.request is in s, the objective in ms" in str(found[0])
+
+
+def test_a_named_tier_that_can_never_fire_is_a_warning(amended: Amended) -> None:
+    on_time = "    objective: {min: 0.90}\n    formula: Departures"
+    directory = amended("1C.yaml", on_time, on_time.replace("    formula", "    alerting: {policy: google-30d}\n    formula"))
+    found = check(load(directory), FakeRegistry())
+    assert rules(found) == [("warning", "tier-never-fires", "KPI on-time-release")]
+    assert "in 1C.yaml, squads[4].kpis[1].alerting: tier page-quick can never fire at target 0.9 (needs error ratio 1.44)" in str(found[0])
+
+
+def test_a_policy_without_a_share_warns_of_nothing(amended: Amended) -> None:
+    directory = amended("1C.yaml", "    objective: {min: 20}\n", "    objective: {min: 20}\n    alerting: {policy: google-28d}\n")
+    assert [problem.why.partition(": ")[2] for problem in check(load(directory), FakeRegistry())] == [
+        "names the alert policy google-28d, but promises no share, so nothing burns"
+    ]
 
 
 # Import rules -------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ kpi = typer.Typer(help="Promises and their measured state: met, missed or unknow
 KPIS = "/apis/org.cipo/v1/kpis"
 ORDER = {"missed": 0, "unknown": 1, "met": 2}
 ROWS_SHOWN = 20
+LINE = 110
 Json = dict[str, Any]
 
 
@@ -99,7 +100,7 @@ def spell(answer: Json) -> None:
     for key, value in answer.items():
         if key == "sql":
             print(f"\n{key}:")
-            print(textwrap.fill(output.plain(value), 110, initial_indent="    ", subsequent_indent="    ", break_long_words=False))
+            print(textwrap.fill(output.plain(value), LINE, initial_indent="    ", subsequent_indent="    ", break_long_words=False))
         elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
             titles = list(dict.fromkeys(title for item in value for title in item))
             shown = value[:ROWS_SHOWN]
@@ -110,7 +111,12 @@ def spell(answer: Json) -> None:
             for inner, what in value.items():
                 print(f"    {output.plain(inner)}: {_flat(what)}")
         else:
-            print(f"{key.ljust(width)}  {_flat(value) or 'none'}")
+            text = _flat(value) or "none"
+            print(
+                textwrap.fill(
+                    text, LINE, initial_indent=f"{key.ljust(width)}  ", subsequent_indent=" " * (width + 2), break_long_words=False
+                )
+            )
 
 
 def _flat(value: Any) -> str:

@@ -40,6 +40,7 @@ def show(ctx: typer.Context, how: Output = Format.TABLE) -> None:
 @org.command("tree")
 def tree(
     office: Annotated[str, typer.Argument(metavar="[DEPARTMENT]", help="Only this department, such as 1A.")] = "",
+    promises: Annotated[bool, typer.Option("--promises", help="Also how each promise is measured, and why that is honest.")] = False,
     how: Output = Format.TABLE,
 ) -> None:
     """Show departments with their squads, units and promises."""
@@ -48,7 +49,7 @@ def tree(
         departments = [chart.department(office)] if office else list(chart.departments)
         missing = frozenset(_unstaffed(chart))
     if how is Format.TABLE:
-        output.console().print(_drawn(departments, missing))
+        output.console().print(_drawn(departments, missing, measured=promises))
     else:
         output.dump([_department(department, missing) for department in departments], how)
 
@@ -236,13 +237,17 @@ def _kpi(kpi: Kpi) -> Json:
         "text": kpi.text,
         "unit": kpi.unit,
         "objective": str(kpi.objective),
-        "window": kpi.window,
+        "window": str(kpi.window),
+        "method": kpi.indicator.method,
+        "facts": list(kpi.facts),
+        "calendar": kpi.calendar,
         "formula": kpi.formula,
+        "honest": kpi.honest,
         "origin": kpi.origin,
     }
 
 
-def _drawn(departments: list[Department], missing: frozenset[str]) -> Tree:
+def _drawn(departments: list[Department], missing: frozenset[str], *, measured: bool = False) -> Tree:
     from rich.text import Text  # noqa: PLC0415
     from rich.tree import Tree  # noqa: PLC0415
 
@@ -258,8 +263,18 @@ def _drawn(departments: list[Department], missing: frozenset[str]) -> Tree:
                 more = ", ".join(filter(None, ("not staffed" if unit.id in missing else "", _origin(unit))))
                 twig.add(line(unit.id, unit.title, "cyan", more))
             for kpi in squad.kpis:
-                twig.add(Text.assemble(("promise ", "dim"), kpi.text, (f"  {kpi.name}", "dim")))
+                leaf = twig.add(Text.assemble(("promise ", "dim"), kpi.text, (f"  {kpi.name}", "dim")))
+                for word, what in _measured(kpi) if measured else ():
+                    leaf.add(Text.assemble((f"{word} ", "dim"), what))
     return root
+
+
+def _measured(kpi: Kpi) -> Iterator[tuple[str, str]]:
+    """How a promise is measured, line by line."""
+    yield "formula", kpi.formula
+    yield "honest", kpi.honest
+    yield "window", f"{kpi.window}, calendar {kpi.calendar}"
+    yield "facts", ", ".join(kpi.facts)
 
 
 def _origin(part: Any) -> str:

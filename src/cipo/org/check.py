@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from cipo.org.authz import CHART_GROUP, KindLike
 from cipo.org.chart import Chart
+from cipo.org.promises import mute, places, wrong
 
 KERNEL_GROUPS = (CHART_GROUP, "kernel.cipo")
 ABOVE = (("web", "cli", "lab", "testing", "worker"), ("plane",), ("departments",))
@@ -29,6 +30,10 @@ class FactLike(Protocol):
     @property
     def unit_id(self) -> str:
         """The unit that writes it."""
+
+    @property
+    def unit(self) -> str:
+        """Its unit of measure."""
 
 
 class RegistryLike(Protocol):
@@ -68,6 +73,7 @@ def check(chart: Chart, registry: RegistryLike) -> list[Problem]:
         *_units(chart, registry),
         *_owners(chart, kinds.values()),
         *_facts(chart, registry),
+        *_promises(chart, registry),
         *_coverage(chart, registry, kinds),
         *_contracts(chart, registry, kinds),
     ]
@@ -104,14 +110,28 @@ def _owners(chart: Chart, kinds: Iterable[KindLike]) -> Iterator[Problem]:
 
 
 def _facts(chart: Chart, registry: RegistryLike) -> Iterator[Problem]:
-    for kpi in chart.kpis:
-        fact = registry.facts.get(kpi.indicator.fact)
+    for kpi, name in ((one, name) for one in chart.kpis for name in one.facts):
+        fact = registry.facts.get(name)
         if fact is None and kpi.unit in registry.units:
-            why = f"measures fact {kpi.indicator.fact}, which its staffed unit {kpi.unit} does not declare"
+            why = f"measures fact {name}, which its staffed unit {kpi.unit} does not declare"
             yield Problem("error", "fact-not-declared", f"KPI {kpi.name}", why, "declare it with unit.fact(...)")
         elif fact is not None and fact.unit_id != kpi.unit:
             why = f"is measured by {kpi.unit}, but {fact.unit_id} declares {fact.name}"
             yield Problem("error", "fact-owner", f"KPI {kpi.name}", why, "name that unit in the KPI, or move the fact")
+
+
+def _promises(chart: Chart, registry: RegistryLike) -> Iterator[Problem]:
+    """Each promise against the facts of its unit, where that unit is staffed; and tiers that it names and that cannot fire."""
+    for department in chart.departments:
+        for kpi, path in places(department):
+            where = f"in {department.id}.yaml, {path}"
+            known = kpi.unit in registry.units and all(name in registry.facts for name in kpi.facts)
+            declared = {name: fact.unit for name, fact in registry.facts.items()} if known else None
+            for part, value, why in wrong(kpi, declared):
+                shown = f" ({value})" if value else ""
+                yield Problem("error", "promise", f"KPI {kpi.name}", f"{where}.{part}{shown}: {why}", "correct it there")
+            for why in mute(kpi):
+                yield Problem("warning", "tier-never-fires", f"KPI {kpi.name}", f"{where}.alerting: {why}", "name another policy, or none")
 
 
 def _coverage(chart: Chart, registry: RegistryLike, kinds: Mapping[tuple[str, str], KindLike]) -> Iterator[Problem]:

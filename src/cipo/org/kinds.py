@@ -120,6 +120,7 @@ class KpiIndicator(Model):
     p: float | None = field(None, min=0, max=100, help="Which percentile.")
     per: str = field("", length=16, help="Unit of time of a rate.")
     end: str = field("", length=80, help="The fact that ends a duration.")
+    average: bool = field(False, help="Whether a duration is the mean instead of a percentile.")
     calendar: str = field(ALWAYS, length=63, help="Whose open hours count in a duration.")
     unit: str = field(length=16, help="Unit of measure of the number.")
 
@@ -167,6 +168,7 @@ class KpiData(Model):
     absent_after: str = field("", length=16, help="After how long a silence the number is unknown.")
     lateness: str = field("1h", length=16, help="How late facts may come before a period is published.")
     min_samples: int = field(1, min=1, help="How many facts it needs.")
+    confidence: float | None = field(None, min=0.5, max=1, help="How sure a share must be before it is met.")
     coverage: KpiCoverage | None = field(None, help="How many of a kind must have been looked at before it says anything.")
 
 
@@ -260,6 +262,7 @@ def promise(kpi: Kpi, registry: Registry) -> Objective:
             indicator.end or None,
             indicator.calendar,
             indicator.unit,
+            indicator.average,
         ),
         limit=Limit(
             (">" if objective.exclusive else ">=") if least else ("<" if objective.exclusive else "<="),
@@ -276,6 +279,7 @@ def promise(kpi: Kpi, registry: Registry) -> Objective:
             min_events=data.min_samples,
             absent_after=_span(data.absent_after),
             coverage=Coverage(data.coverage.kind, data.coverage.min) if data.coverage else None,
+            confidence=data.confidence,
         ),
         alerting=Alerting(spec.alerting.policy or None, spec.alerting.min_bad_events, spec.alerting.absolute),
         owner=spec.unit,
@@ -399,6 +403,7 @@ def _kpi(kpi: model.Kpi) -> dict[str, Any]:
         "p": read.p,
         "per": read.per,
         "end": read.end,
+        "average": read.average or None,
         "calendar": read.calendar,
         "unit": kpi.indicator.unit,
     }
@@ -416,6 +421,7 @@ def _kpi(kpi: model.Kpi) -> dict[str, Any]:
         "absentAfter": kpi.absent_after,
         "lateness": kpi.lateness,
         "minSamples": kpi.min_samples,
+        "confidence": kpi.confidence,
         "coverage": {"kind": kpi.coverage.kind, "min": kpi.coverage.min} if kpi.coverage else None,
     }
     cut = kpi.budgeting

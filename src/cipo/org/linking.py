@@ -1,4 +1,4 @@
-"""Are all names in the chart the names of something? Run once, after every file has been read by itself.
+"""Are all names in the chart the names of something, and all promises measurable? Run once, after every file has been read by itself.
 
 A dangling name in a contract or a boundary would silently grant or guard nothing, so it stops the load. Each finding names the file,
 the path in it, the value, and what would be right.
@@ -11,6 +11,7 @@ from difflib import get_close_matches
 
 from cipo.org.errors import ChartProblem
 from cipo.org.model import Contract, Department
+from cipo.org.promises import places, wrong
 
 Found = Iterator[ChartProblem]
 
@@ -31,6 +32,7 @@ def problems_of(departments: list[Department]) -> list[ChartProblem]:
     for department in departments:
         found += _contracts(department, departments, offices, owners)
         found += _boundaries(department, offices)
+        found += _promises(department)
     return found
 
 
@@ -133,6 +135,13 @@ def _boundaries(department: Department, offices: set[str]) -> Found:
         for key, office in named:
             if office not in offices:
                 yield _dangling(file, f"boundaries[{b}].{key}", office, "department, squad or unit", offices)
+
+
+def _promises(department: Department) -> Found:
+    """A promise that could not be measured as it is written is refused, not left unknown for ever."""
+    for kpi, path in places(department):
+        for part, value, why in wrong(kpi):
+            yield ChartProblem(f"{department.id}.yaml", f"{path}.{part}", value, why)
 
 
 def _dangling(file: str, path: str, value: str, what: str, known: Iterable[str]) -> ChartProblem:

@@ -127,6 +127,7 @@ class Kpis:
             "honest": kpi.spec.honest,
             "calendar": objective.indicator.calendar,
             "window": str(objective.window),
+            "reads": ", ".join(objective.indicator.facts),
             "objective": kpi.spec.objective.text,
             "state": verdict.state,
             "value": verdict.value,

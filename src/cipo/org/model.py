@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from cipo.kernel.slo import windows
 from cipo.kernel.slo.objective import ALWAYS, METHODS, Test
+from cipo.kernel.slo.objective import where as conditions
 
 Origin = Literal["seed", "derived"]
 """``seed``: the chart's own words. ``derived``: cipo's reading of them; the console marks it."""
@@ -58,6 +59,16 @@ def _test(value: str) -> str:
     return str(Test.parse(value))
 
 
+def _conditions(value: Where) -> Where:
+    if len(value) > WHERE_MAX:
+        raise ValueError(f"names {len(value)} attributes; at most {WHERE_MAX}")
+    conditions(value)
+    return value
+
+
+WHERE_MAX = 8
+Where = dict[str, str | bool | float | tuple[str | bool | float, ...]]
+
 Duration = Annotated[str, AfterValidator(_duration)]
 """``90d``, ``15s``: a whole number and s, m, h, d or w."""
 
@@ -72,11 +83,12 @@ class Measure(Frozen):
     """Which facts an indicator reads: by name, and by the value of their attributes."""
 
     fact: FactName
-    where: dict[str, str | bool | float | tuple[str | bool | float, ...]] | None = Field(
+    where: Annotated[Where, AfterValidator(_conditions)] | None = Field(
         default=None, description="a value, a list of values, a glob, or a comparison such as `>= 3`"
     )
     good: Annotated[str, AfterValidator(_test)] | None = Field(default=None, description="which facts count, unless it is `value == 1`")
-    p: float | None = Field(default=None, gt=0, lt=100)
+    p: float | None = Field(default=None, gt=0, le=100, description="100 is the largest")
+    average: bool = Field(default=False, description="of a duration: the mean instead of a percentile")
     per: Duration | None = Field(default=None, description="unit of time of a rate")
     end: FactName | None = Field(default=None, description="the fact that ends a duration")
     calendar: Slug | Literal["24x7"] = Field(default=ALWAYS, description="whose open hours count in a duration")
@@ -94,7 +106,7 @@ class Indicator(Frozen):
     count: Measure | None = None
     last: Measure | None = None
     rate: Measure | None = Field(default=None, description="facts per unit of time")
-    duration: Measure | None = Field(default=None, description="percentile of the time from a fact to the one that ends it")
+    duration: Measure | None = Field(default=None, description="percentile or mean of the time from a fact to the one that ends it")
     durability: Measure | None = Field(default=None, description="nines, from objects lost and object-days at risk")
     unit: str = Field(min_length=1, max_length=16, description='"1" for a share')
 
@@ -112,6 +124,10 @@ class Indicator(Frozen):
         for name in has:
             if name not in takes:
                 raise ValueError(f"{given[0]} takes no {name}")
+        if self.measure.average and (given[0] != "duration" or self.measure.p is not None):
+            raise ValueError("average is for a duration without p")
+        if self.measure.calendar != ALWAYS and given[0] != "duration":
+            raise ValueError(f"{given[0]} takes no calendar; open hours count in a duration")
         return self
 
     @property
@@ -225,10 +241,7 @@ class Kpi(Frozen):
     window: Annotated[str | CalendarWindow, BeforeValidator(_window)]
     objective: Objective
     formula: Words
-    honest: Words = Field(
-        default="not said yet",
-        description="why this is an honest measure of the promise: how it could be gamed, and why that does not work",
-    )
+    honest: Words = Field(description="why this is an honest measure of the promise: how it could be gamed, and why that does not work")
     coverage: Coverage | None = None
     every: Duration | None = Field(default=None, description="the cadence of probes; without it facts come when work is done")
     missing: Annotated[str, StringConstraints(pattern=r"^(ignore|bad|good|hold [1-9][0-9]*m)$")] = "ignore"
@@ -236,6 +249,7 @@ class Kpi(Frozen):
     absent_after: Duration | None = None
     lateness: Duration = "1h"
     min_samples: int = Field(default=1, ge=1, le=10_000_000)
+    confidence: float | None = Field(default=None, gt=0.5, lt=1, description="of a share: met only when the interval's bound is, too")
     target: float | None = Field(default=None, gt=0, lt=1, description="promised share of good slices, when the number itself is no share")
     budgeting: Budgeting | None = None
     alerting: Alerting = Alerting()
@@ -245,6 +259,12 @@ class Kpi(Frozen):
     def department(self) -> str:
         """The department that promised it."""
         return self.squad[:2]
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The facts it reads."""
+        measure = self.indicator.measure
+        return (measure.fact, measure.end) if measure.end else (measure.fact,)
 
     @property
     def calendar(self) -> str:

@@ -84,7 +84,7 @@ async def ground(pg_dsn):
 
 
 def objective(fact: str, method: str = "ratio", *, limit: Limit | None = None, window: timedelta = timedelta(days=30), **more) -> Objective:
-    indicator = {key: more.pop(key) for key in list(more) if key in ("where", "good", "p", "per", "end", "calendar", "unit")}
+    indicator = {key: more.pop(key) for key in list(more) if key in ("where", "good", "p", "per", "end", "calendar", "unit", "average")}
     return Objective(f"{fact}-{method}", Indicator(method, fact, **indicator), limit or Limit(">=", 0.99), Rolling(window), **more)
 
 

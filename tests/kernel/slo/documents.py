@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -67,6 +68,7 @@ DATA = st.builds(
     absent_after=st.none() | SECONDS,
     coverage=st.none() | st.builds(Coverage, st.just("Asset.facilities.cipo"), st.floats(0, 1)),
 )
+CONFIDENCE = st.none() | st.sampled_from([0.9, 0.95, 0.99])
 ALERTING = st.builds(Alerting, st.none() | st.sampled_from(POLICIES), st.integers(0, 100), st.none() | st.integers(1, 1000))
 LIMITS = st.builds(Limit, st.sampled_from([">=", ">", "<=", "<"]), SHARES)
 
@@ -91,16 +93,18 @@ def budgetings(draw: Any) -> list[Budgeting]:
 def indicators(draw: Any) -> Indicator:
     """Over cipo's facts."""
     method = draw(st.sampled_from(["ratio", "ratio", "ratio", "percentile", "mean", "max", "rate", "duration", "last", "durability"]))
+    average = method == "duration" and draw(st.booleans())
     return Indicator(
         method,
         draw(FACTS),
         draw(WHERE),
         draw(TESTS) if method == "ratio" else Test(),
-        p=draw(st.floats(1, 100)) if method in ("percentile", "duration") else None,
+        p=draw(st.floats(1, 100)) if method in ("percentile", "duration") and not average else None,
         per=draw(MINUTES) if method == "rate" else None,
         end="end.of" if method == "duration" else None,
         calendar=draw(st.sampled_from([ALWAYS, "office-hours"])),
         unit="1" if method == "ratio" else draw(st.sampled_from(["1", "ms", "d"])),
+        average=average,
     )
 
 
@@ -120,7 +124,7 @@ def documents(draw: Any) -> Document:
             window,
             draw(st.none() | SHARES),
             slices[index],
-            draw(DATA),
+            replace(draw(DATA), confidence=draw(CONFIDENCE) if indicator.method == "ratio" else None),
             draw(ALERTING),
             draw(st.sampled_from(["", "1F/U-PC2"])),
             draw(TEXTS),

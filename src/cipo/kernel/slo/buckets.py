@@ -55,6 +55,8 @@ def percentile(histogram: Histogram, p: float, low: float, high: float) -> float
     if not n:
         return None
     wanted, seen = rank(p, n), 0
+    if wanted == n:
+        return high  # the largest is known exactly
     for bucket in sorted(histogram, key=_order):
         seen += histogram[bucket]
         if seen >= wanted:

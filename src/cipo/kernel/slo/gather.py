@@ -15,23 +15,26 @@ from cipo.kernel.slo import budget as budgets
 from cipo.kernel.slo import slices
 from cipo.kernel.slo.budget import Alert, BudgetState, Count
 from cipo.kernel.slo.measure import NOTHING, Inputs, Verdict, count, held_over, judge, look_back
-from cipo.kernel.slo.objective import Indicator, Objective
+from cipo.kernel.slo.objective import ALWAYS, Indicator, Objective
 from cipo.kernel.slo.roll import UNIT_SECONDS, condition
 from cipo.kernel.slo.slices import Totals
 from cipo.kernel.slo.windows import DAY, FINE, MINUTE, QUARTER, Calendar, Rolling, Span, floor
 from cipo.kernel.store.db import Database
 
 OPEN_AGES: LiteralString = """
-select cipo.business_seconds(%(calendar)s, b.ts, %(now)s) from cipo.fact b
-where b.name = %(fact)s and b.ts > %(now)s - interval '2 years' and b.ts <= %(now)s
-  and not exists (select 1 from cipo.fact_superseded s where s.id = b.id)
-  and not exists (select 1 from cipo.fact e where e.name = %(end)s and e.subject = b.subject and e.ts >= b.ts and e.ts <= %(now)s
-    and not exists (select 1 from cipo.fact_superseded s where s.id = e.id))
+select cipo.business_seconds(%(calendar)s, f.ts, %(now)s) from cipo.fact f
+where f.name = %(fact)s and f.ts > %(now)s - interval '2 years' and f.ts <= %(now)s
+  and not exists (select 1 from cipo.fact_superseded s where s.id = f.id)
+  and not exists (select 1 from cipo.fact e where e.name = %(end)s and e.subject = f.subject and e.ts >= f.ts and e.ts <= %(now)s
+    and not exists (select 1 from cipo.fact_superseded s where s.id = e.id)){where}
 """
 SUBJECTS: LiteralString = (
     "select count(distinct f.subject) filter (where f.subject in (select uid from cipo.resource where gk = %(kind)s)),"
     " (select count(*) from cipo.resource where gk = %(kind)s) from cipo.fact f where f.name = %(fact)s and f.ts >= %(start)s and f.ts < %(end)s{where}"
 )
+HOURS: LiteralString = "select min(lo), max(hi) from cipo.open_hours where calendar = %s"
+GAP = timedelta(days=31)
+"""A calendar may be closed this long at an edge of what is known of it."""
 PLAIN: LiteralString = "select at, good, weight from cipo.slice where series = %s and size = %s and at >= %s and at < %s order by at"
 
 
@@ -69,11 +72,24 @@ async def gather(db: Database, objective: Objective, series: int, now: datetime,
         await _expected_total(db, objective, series, totals, (start, end), now),
         await _held(db, objective, series, start, min(end, now)),
         await _others(db, objective, start, end) if totals is None and indicator.where else 0,
+        await _no_hours(db, indicator, start, min(end, now)),
     )
 
 
+async def _no_hours(db: Database, indicator: Indicator, start: datetime, end: datetime) -> str:
+    """Why the calendar of a duration cannot say how long something took, or nothing."""
+    if indicator.end is None or indicator.calendar == ALWAYS:
+        return ""
+    lo, hi = (await db.fetch(HOURS, (indicator.calendar,)))[0]
+    if lo is not None and lo - GAP <= start and end <= hi + GAP:
+        return ""
+    return f"calendar {indicator.calendar} has no hours for {start:%Y-%m-%d} to {end:%Y-%m-%d}; the CIPO makes or mends it"
+
+
 async def _open_ages(db: Database, indicator: Indicator, now: datetime) -> tuple[float, ...]:
-    rows = await db.fetch(OPEN_AGES, {"calendar": indicator.calendar, "fact": indicator.fact, "end": indicator.end, "now": now})
+    terms, params = condition(indicator.where)
+    given = {**params, "calendar": indicator.calendar, "fact": indicator.fact, "end": indicator.end, "now": now}
+    rows = await db.fetch(OPEN_AGES.replace("{where}", terms), given)
     unit = UNIT_SECONDS.get(indicator.unit, 1.0)
     return tuple(seconds / unit for (seconds,) in rows)
 

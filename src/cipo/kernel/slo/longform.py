@@ -151,6 +151,7 @@ def _indicator(given: LongForm, reader: Reader) -> Indicator:
         one.end,
         one.calendar,
         one.unit,
+        one.average,
     )
 
 
@@ -218,6 +219,7 @@ def _data(given: DataSpec, reader: Reader) -> Data:
         given.min_events,
         time("absentAfter", given.absent_after),
         Coverage(given.coverage.kind, given.coverage.share) if given.coverage else None,
+        given.confidence,
     )
 
 
@@ -280,6 +282,7 @@ def _indicator_spec(document: Document) -> IndicatorSpec:
         p=one.p,
         per=_text(one.per),
         end=one.end,
+        average=one.average,
         calendar=one.calendar,
         unit=one.unit,
         name=document.indicator_name,
@@ -324,6 +327,7 @@ def _data_spec(data: Data) -> DataSpec:
         min_events=data.min_events,
         absent_after=_text(data.absent_after),
         coverage=CoverageSpec(kind=data.coverage.kind, share=data.coverage.share) if data.coverage else None,
+        confidence=data.confidence,
     )
 
 

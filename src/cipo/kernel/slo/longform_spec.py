@@ -37,6 +37,7 @@ class IndicatorSpec(Model):
     p: float | None = field(None, min=0, max=100, help="Which percentile (0-100).")
     per: str | None = field(None, pattern=SPAN, help="The unit of time of a rate, such as 1d.")
     end: str | None = field(None, length=80, help="The fact that ends a duration.")
+    average: bool = field(False, help="Whether a duration is the mean instead of a percentile.")
     calendar: str = field(ALWAYS, length=80, help="The business calendar in which durations are measured.")
     unit: str = field("1", length=16, help="Unit of measure of the number.")
     name: str = field("", length=253, help="Its name in OpenSLO.")
@@ -98,6 +99,7 @@ class DataSpec(Model):
     min_events: int = field(1, min=0, max=10**9, help="How many facts are needed to say anything.")
     absent_after: str | None = field(None, pattern=SPAN, help="After how long without facts the state is unknown.")
     coverage: CoverageSpec | None = field(None, help="Which share of a kind's resources must have been looked at.")
+    confidence: float | None = field(None, min=0.5, max=1, help="How sure a share must be before it is met, such as 0.95.")
 
 
 class AlertingSpec(Model):

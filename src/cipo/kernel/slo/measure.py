@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Literal
 
 from cipo.kernel.slo import budget as budgets
@@ -17,6 +18,7 @@ from cipo.kernel.slo.buckets import Bucket, bucket_of, percentile
 from cipo.kernel.slo.budget import Alert, Budget, BudgetState, Count
 from cipo.kernel.slo.durability import nines
 from cipo.kernel.slo.objective import Indicator, Objective
+from cipo.kernel.slo.proof import bounds
 from cipo.kernel.slo.slices import Totals
 from cipo.kernel.slo.windows import FINE, MINUTE, Rolling, Span, floor, words
 
@@ -29,7 +31,8 @@ NOTHING = Count(0, 0)
 class Inputs:
     """All that a verdict rests on. ``of_slices``: (good, total) of the budget's slices; ``counts``: bad and all of each look-back window.
 
-    ``others``: facts of the name that the conditions leave out, counted when nothing passes them.
+    ``others``: facts of the name that the conditions leave out, counted when nothing passes them. ``no_hours``: why the business calendar cannot
+    say how long something took, when it cannot.
     """
 
     window: Span
@@ -43,6 +46,7 @@ class Inputs:
     expected_total: float | None = None
     held: Count = NOTHING
     others: int = 0
+    no_hours: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,10 @@ def number(
     indicator: Indicator, totals: Totals | None, histogram: Counter[Bucket], span: timedelta, extra: Sequence[float] = ()
 ) -> float | None:
     """The indicator's number over totals and histogram; ``extra``: values that are not in them (what is open and late already)."""
+    if indicator.average:
+        whole = (totals.total if totals else 0) + sum(Decimal(value) for value in extra)
+        weight = (totals.weight if totals else 0) + len(extra)
+        return float(whole / weight) if weight else None
     if indicator.method in ("percentile", "duration"):
         low = min([*([totals.low] if totals else []), *extra], default=0.0)
         high = max([*([totals.high] if totals else []), *extra], default=0.0)
@@ -100,6 +108,8 @@ def judge(
         value = number(objective.indicator, totals, inputs.histogram, _elapsed(objective, inputs.window, now), late)
     coverage = _coverage(objective, inputs, now)
     state, reason = _state(objective, inputs, now, n, value, coverage)
+    if inputs.no_hours:
+        value, state, reason = None, "unknown", inputs.no_hours
     known = state != "unknown"
     spent = budgets.spend(
         objective,
@@ -135,7 +145,18 @@ def _state(objective: Objective, inputs: Inputs, now: datetime, n: int, value: f
     floor_of = data.coverage.share if data.coverage else data.min_coverage
     if coverage is not None and coverage < floor_of and (met or not _missed_anyway(objective, value, coverage)):
         return "unknown", f"only {coverage:.1%} was looked at; {floor_of:.0%} is needed to say"
-    return ("met" if met else "missed"), ""
+    doubt = _doubt(objective, inputs.totals) if met else ""
+    return ("unknown", doubt) if doubt else (("met" if met else "missed"), "")
+
+
+def _doubt(objective: Objective, totals: Totals | None) -> str:
+    """Why a share that keeps the promise is not proven to, when it must be."""
+    confidence = objective.data.confidence
+    if confidence is None or totals is None:
+        return ""
+    bound = bounds(totals.good, totals.weight, confidence)[0 if objective.limit.least else 1]
+    kept = objective.limit.keeps(bound)
+    return "" if kept else f"not proven: {totals.weight:,} facts allow {bound:.3%} ({confidence:.0%} confidence)"
 
 
 def _nothing(objective: Objective, inputs: Inputs) -> str:

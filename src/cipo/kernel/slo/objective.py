@@ -107,7 +107,10 @@ def _scalar(value: Any) -> Scalar:
 
 @dataclass(frozen=True, slots=True)
 class Indicator:
-    """Facts put together to one number. ``p`` is 0-100; ``per`` the unit of time of a rate; ``end`` the fact that ends a duration."""
+    """Facts put together to one number.
+
+    ``p`` is 0-100; ``per`` the unit of time of a rate; ``end`` the fact that ends a duration, of which ``average`` takes the mean.
+    """
 
     method: Method
     fact: str
@@ -118,6 +121,7 @@ class Indicator:
     end: str | None = None
     calendar: str = ALWAYS
     unit: str = "1"
+    average: bool = False
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -184,7 +188,10 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """How complete the facts must be. ``every``: the cadence at which they come; None: whenever work is done."""
+    """How complete the facts must be. ``every``: the cadence at which they come; None: whenever work is done.
+
+    ``confidence``: a share is met only when the bound of its interval at this level (Clopper-Pearson) keeps the promise too.
+    """
 
     allowed_lateness: timedelta = timedelta(hours=1)
     every: timedelta | None = None
@@ -193,6 +200,7 @@ class Data:
     min_events: int = 1
     absent_after: timedelta | None = None
     coverage: Coverage | None = None
+    confidence: float | None = None
 
     @property
     def silence(self) -> timedelta | None:
@@ -272,6 +280,8 @@ def _of_indicator(objective: Objective, declared: Mapping[str, str] | None) -> I
         yield "indicator.per", "a rate needs its unit of time, such as 1d, and no other method takes one"
     if (indicator.method == "duration") != (indicator.end is not None):
         yield "indicator.end", "a duration needs the fact that ends it, and no other method takes one"
+    if indicator.average and (indicator.method != "duration" or indicator.p is not None):
+        yield "indicator.average", "is for a duration without p"
     if indicator.end == indicator.fact:
         yield "indicator.end", f"begins and ends with the same fact {indicator.fact!r}"
     if not math.isfinite(objective.limit.value):
@@ -316,6 +326,10 @@ def _of_data(objective: Objective) -> Iterator[tuple[str, str]]:
             yield "data.missing", "hold needs the minutes, which are kept for 8 days; use ignore, bad or good with a longer window"
     if data.missing.policy != "ignore" and data.every is None:
         yield "data.missing", f"{data.missing.policy} needs the cadence of the facts in data.every"
+    if data.confidence is not None and not 0.5 < data.confidence < 1:
+        yield "data.confidence", f"{data.confidence:g} must lie between 0.5 and 1, such as 0.95"
+    if data.confidence is not None and objective.indicator.method != "ratio":
+        yield "data.confidence", "is about a share; only a ratio has one"
     if data.every is not None and data.every <= timedelta(0):
         yield "data.every", "must be longer than nothing"
     if not 0 <= data.min_coverage <= 1:

@@ -11,7 +11,7 @@ import calendar as months
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -126,15 +126,25 @@ def calendar(text: str, start: datetime, zone: str) -> Calendar:
         name = {"s": "second", "m": "minute", "h": "hour"}[unit]
         remedy = "; month is 1M" if unit == "m" else "; the shortest is 1d"
         raise BadWindow(f"{text} is {'one ' + name if count == 1 else f'{count} {name}s'}, no calendar period{remedy}")
-    try:
-        ZoneInfo(zone)
-    except (KeyError, ValueError, OSError) as error:
-        raise BadWindow(f"{zone!r} is no time zone of the tz database; write one such as Europe/London") from error
+    zone_of(zone)
     if start.tzinfo is not None:
         raise BadWindow(f"start {start.isoformat()} must be a wall-clock time without an offset; the zone is {zone}")
     if start.minute % QUARTER or start.second or start.microsecond:
         raise BadWindow(f"start {start.isoformat()} must lie on a quarter of an hour")
     return Calendar(count, unit, start, zone)  # type: ignore[arg-type]  # the pattern allows these letters only
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """A zone of the tz database by its name."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise BadWindow(f"{name!r} is no time zone of the tz database; write one such as Europe/London") from error
+
+
+def utc(wall: datetime, zone: tzinfo) -> datetime:
+    """The moment at which the clocks of a zone show ``wall``; in the hour that a change leaves out, as if it had not changed yet."""
+    return wall.replace(tzinfo=zone).astimezone(UTC)
 
 
 def shorthand(span: timedelta) -> str:

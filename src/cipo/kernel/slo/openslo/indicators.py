@@ -98,6 +98,8 @@ def source_spec(indicator: Indicator) -> dict[str, Any]:
         spec["per"] = shorthand(indicator.per)
     if indicator.end is not None:
         spec["end"] = indicator.end
+    if indicator.average:
+        spec["average"] = True
     if indicator.calendar != ALWAYS:
         spec["calendar"] = indicator.calendar
     if indicator.unit != "1":
@@ -236,6 +238,7 @@ def _of_facts(spec: Part) -> Indicator | None:
         end=spec.text("end") or None,
         calendar=spec.text("calendar") or ALWAYS,
         unit=spec.text("unit") or "1",
+        average=spec.flag("average"),
     )
     spec.close()
     return found if len(spec.told) == before else None

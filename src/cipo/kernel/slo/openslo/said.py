@@ -128,6 +128,7 @@ WORDS: tuple[Word, ...] = (
         lambda o: _told(o.data.coverage, lambda coverage: f"{coverage.kind} {short(coverage.share)}"),
         lambda o, text: _data(o, coverage=_coverage(text)),
     ),
+    Word("confidence", lambda o: _told(o.data.confidence, short), lambda o, text: _data(o, confidence=_maybe(text, float))),
     Word("alerting", lambda o: o.alerting.policy or NONE, lambda o, text: _alerting(o, policy=_policy(text))),
     Word("min-bad-events", lambda o: str(o.alerting.min_bad_events), lambda o, text: _alerting(o, min_bad_events=int(text))),
     Word("absolute", lambda o: _told(o.alerting.absolute), lambda o, text: _alerting(o, absolute=_maybe(text, int))),
