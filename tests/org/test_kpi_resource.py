@@ -21,7 +21,7 @@ async def cipo(pg_dsn):
         yield person
 
 
-async def told(cipo, value: float, count: int, *, name: str = "rma.turnaround", step: str = "1 hour", at: datetime | None = None):
+async def told(cipo, value: float, count: int, *, name: str = "purchase.lead_time", step: str = "1 hour", at: datetime | None = None):
     """Facts that came in bulk, and the routine that makes slices of them."""
     await cipo.plane.db.execute(FACT, (at or datetime.now(UTC), step, name, value, count - 1))
     await rolled(cipo)
@@ -35,25 +35,25 @@ async def rolled(cipo):
     await cipo.reconcile()
 
 
-async def status(cipo, name="rma-turnaround"):
+async def status(cipo, name="purchase-lead-time"):
     return (await cipo.get(Kpi.info, name))["status"]
 
 
-async def events(cipo, name="rma-turnaround"):
+async def events(cipo, name="purchase-lead-time"):
     return await cipo.plane.db.fetch("select reason, message from cipo.event where name = %s and reason <> '' order by seq", (name,))
 
 
 async def test_without_facts_it_is_unknown_and_says_who_is_not_there(cipo):
     found = await status(cipo)
     assert (found["state"], found.get("value")) == ("unknown", None)
-    assert found["reason"] == "no facts yet: 1A/U-W3 not staffed"
+    assert found["reason"] == "no facts yet: 1A/U-V1 not staffed"
 
 
 async def test_facts_make_it_met_then_missed_and_their_removal_unknown(cipo):
     await told(cipo, 2.0, 20)
     found = await status(cipo)
     assert (found["state"], found["n"]) == ("met", 20) and found["value"] == pytest.approx(2.0, rel=0.01)
-    await told(cipo, 30.0, 20, step="1 minute")
+    await told(cipo, 300.0, 20, step="1 minute")
     assert (await status(cipo))["state"] == "missed"
     await cipo.plane.db.execute("delete from cipo.fact")
     await rolled(cipo)
@@ -69,13 +69,13 @@ async def test_a_late_fact_restates_a_published_month_and_the_first_figure_stays
     await told(cipo, 2.0, 10, at=last_month)
     (period, *_) = (await status(cipo))["periods"]
     assert (period["revision"], period["state"]) == (1, "met")
-    await told(cipo, 40.0, 10, at=last_month)
+    await told(cipo, 400.0, 10, at=last_month)
     (again, *_) = (await status(cipo))["periods"]
     assert (again["revision"], again["state"], again["start"]) == (2, "missed", period["start"])
     (reason, message) = (await events(cipo))[-1]
-    assert reason == "KPIRestated" and "became 40 (missed) by 10 late" in message
+    assert reason == "KPIRestated" and "became 399.474 (missed) by 10 late" in message
     rows = await cipo.plane.db.fetch(
-        "select revision, state from cipo.kpi_period where kpi = 'rma-turnaround' and start = %s order by 1", (period["start"],)
+        "select revision, state from cipo.kpi_period where kpi = 'purchase-lead-time' and start = %s order by 1", (period["start"],)
     )
     assert rows == [(1, "met"), (2, "missed")]
 
@@ -103,8 +103,8 @@ async def test_a_burning_budget_is_said_in_the_event(cipo):
 
 async def test_a_look_at_unchanged_facts_writes_nothing(cipo):
     await told(cipo, 2.0, 20)
-    before = (await cipo.get(Kpi.info, "rma-turnaround"))["metadata"]["resourceVersion"]
+    before = (await cipo.get(Kpi.info, "purchase-lead-time"))["metadata"]["resourceVersion"]
     await cipo.plane.db.execute("update cipo.work set due = now() where gk = %s", (Kpi.info.gk,))
     await cipo.reconcile()
-    assert (await cipo.get(Kpi.info, "rma-turnaround"))["metadata"]["resourceVersion"] == before
+    assert (await cipo.get(Kpi.info, "purchase-lead-time"))["metadata"]["resourceVersion"] == before
     assert (await cipo.get(Routine.info, "kpi-rollup"))["status"]["runs"] >= 1
