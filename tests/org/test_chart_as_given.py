@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from cipo.kernel.models import Metadata
 from cipo.kernel.unit import Registry
 from cipo.org.chart import Chart
 from cipo.org.kinds import Kpi, KpiSpec, promise, wished
-from cipo.org.promises import objective_of
+from cipo.org.promises import promised
 
 NOBODY = Registry([])
 
@@ -105,11 +106,22 @@ def test_what_drags_on_counts_before_it_is_closed(chart: Chart) -> None:
     assert all(kpi.calendar == "24x7" for kpi in chart.kpis)
 
 
-def test_a_kpi_and_its_resource_say_the_same_to_the_engine(chart: Chart) -> None:
+def test_a_kpis_resource_says_to_the_engine_what_the_chart_says(chart: Chart) -> None:
     for kpi in chart.kpis:
         spec = KpiSpec.model_validate(wished(chart, NOBODY)["kpis"][kpi.name])
-        stored = Kpi(metadata=Metadata(name=kpi.name), spec=spec)
-        assert promise(stored, NOBODY) == objective_of(kpi, staffed=False)
+        asked, read = promise(Kpi(metadata=Metadata(name=kpi.name), spec=spec), NOBODY), kpi.indicator.measure
+        assert (asked.name, asked.indicator.method, asked.indicator.fact, asked.indicator.p) == (
+            kpi.name,
+            kpi.indicator.method,
+            read.fact,
+            read.p,
+        )
+        assert (asked.limit.value, asked.limit.least) == (kpi.objective.limit, kpi.objective.min is not None)
+        assert all(asked.limit.keeps(value) == kpi.objective.met(value) for value in (kpi.objective.limit, 0.0, 1e9))
+        assert {term.attr: term.plain() for term in asked.indicator.where} == (read.where or {})
+        assert str(asked.window) == (kpi.window if isinstance(kpi.window, str) else kpi.window.calendar)
+        assert (asked.data.min_events, asked.data.confidence, asked.staffed) == (kpi.min_samples, kpi.confidence, False)
+        assert promised(kpi) == replace(asked, staffed=True)
 
 
 @pytest.mark.parametrize(

@@ -1,28 +1,13 @@
-"""A KPI of the chart as the engine's objective, and what is wrong with it, by the path in its file.
-
-``linking`` asks when the chart is loaded, ``check`` when facts are known too. The resource of a KPI is read by ``kinds.promise``; a test holds
-the two equal.
-"""
+"""What is wrong with a promise of the chart, by the path in its file: ``linking`` asks when the chart is loaded, ``check`` when facts are
+known too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from cipo.kernel.slo import budget
-from cipo.kernel.slo.objective import (
-    Alerting,
-    Budgeting,
-    Coverage,
-    Data,
-    Indicator,
-    Limit,
-    Missing,
-    Objective,
-    Test,
-    problems,
-    where,
-)
-from cipo.kernel.slo.windows import Rolling, Window, calendar, duration
+from cipo.kernel.slo.objective import Objective, problems
+from cipo.org.kpi_spec import KpiSpec, objective_of, spec_of
 from cipo.org.model import Department, Kpi
 
 # The engine names a field of its long form; here is where the chart's file has it. ``{}`` is the indicator's method.
@@ -41,52 +26,9 @@ PLACES: Mapping[str, str] = {
 }
 
 
-def objective_of(kpi: Kpi, *, staffed: bool = True) -> Objective:
+def promised(kpi: Kpi) -> Objective:
     """The promise as the engine reads it."""
-    measure, objective, cut = kpi.indicator.measure, kpi.objective, kpi.budgeting
-    policy, _, hold = kpi.missing.partition(" ")
-    indicator = Indicator(
-        kpi.indicator.method,  # type: ignore[arg-type]  # the model has these methods only
-        measure.fact,
-        where(measure.where),
-        Test.parse(measure.good) if measure.good else Test(),
-        measure.p,
-        duration(measure.per) if measure.per else None,
-        measure.end,
-        measure.calendar,
-        kpi.indicator.unit,
-        measure.average,
-    )
-    data = Data(
-        allowed_lateness=duration(kpi.lateness),
-        every=duration(kpi.every) if kpi.every else None,
-        missing=Missing(policy, *([duration(hold)] if hold else [])),  # type: ignore[arg-type]  # the model's pattern
-        min_coverage=kpi.min_coverage,
-        min_events=kpi.min_samples,
-        absent_after=duration(kpi.absent_after) if kpi.absent_after else None,
-        coverage=Coverage(kpi.coverage.kind, kpi.coverage.min) if kpi.coverage else None,
-        confidence=kpi.confidence,
-    )
-    return Objective(
-        kpi.name,
-        indicator,
-        Limit(
-            (">" if objective.exclusive else ">=") if objective.min is not None else ("<" if objective.exclusive else "<="), objective.limit
-        ),
-        _window(kpi),
-        target=kpi.target,
-        budgeting=Budgeting(cut.method, duration(cut.slice), cut.target) if cut else Budgeting(),
-        data=data,
-        alerting=Alerting(kpi.alerting.policy, kpi.alerting.min_bad_events, kpi.alerting.absolute),
-        owner=kpi.unit,
-        text=kpi.text,
-        staffed=staffed,
-    )
-
-
-def _window(kpi: Kpi) -> Window:
-    window = kpi.window
-    return Rolling(duration(window)) if isinstance(window, str) else calendar(window.calendar, window.start, window.time_zone)
+    return objective_of(kpi.name, KpiSpec.model_validate(spec_of(kpi)))
 
 
 def places(department: Department) -> Iterator[tuple[Kpi, str]]:
@@ -98,7 +40,7 @@ def places(department: Department) -> Iterator[tuple[Kpi, str]]:
 
 def wrong(kpi: Kpi, declared: Mapping[str, str] | None = None) -> Iterator[tuple[str, str, str]]:
     """(path below the KPI, value, why and what would be right). ``declared``: unit of measure of each fact, where facts are known."""
-    for field, why in problems(objective_of(kpi), declared):
+    for field, why in problems(promised(kpi), declared):
         path = PLACES.get(field, field).format(kpi.indicator.method)
         yield path, _value(kpi, path), why
     policy = kpi.alerting.policy
@@ -108,7 +50,7 @@ def wrong(kpi: Kpi, declared: Mapping[str, str] | None = None) -> Iterator[tuple
 
 def mute(kpi: Kpi) -> Iterator[str]:
     """Tiers of a policy that the KPI names and that can never fire at its target."""
-    objective = objective_of(kpi)
+    objective = promised(kpi)
     target, policy = objective.budget_target, kpi.alerting.policy
     if policy in budget.POLICIES and target is None:
         yield f"names the alert policy {policy}, but promises no share, so nothing burns"
