@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cipo.kernel.models import Metadata
+from cipo.kernel.slo.objective import where
 from cipo.kernel.unit import Registry
 from cipo.org.chart import Chart
 from cipo.org.kinds import Kpi, KpiSpec, promise, wished
@@ -118,7 +119,7 @@ def test_a_kpis_resource_says_to_the_engine_what_the_chart_says(chart: Chart) ->
         )
         assert (asked.limit.value, asked.limit.least) == (kpi.objective.limit, kpi.objective.min is not None)
         assert all(asked.limit.keeps(value) == kpi.objective.met(value) for value in (kpi.objective.limit, 0.0, 1e9))
-        assert {term.attr: term.plain() for term in asked.indicator.where} == (read.where or {})
+        assert asked.indicator.where == where(read.where)
         assert str(asked.window) == (kpi.window if isinstance(kpi.window, str) else kpi.window.calendar)
         assert (asked.data.min_events, asked.data.confidence, asked.staffed) == (kpi.min_samples, kpi.confidence, False)
         assert promised(kpi) == replace(asked, staffed=True)
