@@ -35,6 +35,14 @@ PAGES = [
     "/kpi/inventory-accuracy",
     "/kpi/dev-bootstrap?days=7d",
     "/kpi/allocated-cost",
+    "/kpi/durability",
+    "/kpi/api-uptime?days=365d",
+    "/kpi/api-uptime?from=2026-01-01&to=2026-01-02",
+    "/scorecard",
+    "/scorecard?state=missed",
+    "/scorecard?month=2020-01",
+    "/scorecard/1B",
+    "/scorecard/1B/B-1",
     "/search",
     "/search?q=7XK",
     "/contracts",
@@ -96,7 +104,9 @@ async def test_a_page_renders_small_and_closed(cipo: httpx.AsyncClient, path: st
 
 async def test_the_map_says_the_state_of_every_promise_and_which_units_are_not_staffed(org: Stage, cipo: httpx.AsyncClient) -> None:
     page = (await cipo.get("/")).text
-    assert "6 of" in page and "3 missed" in page
+    items = (await org.resources.list(org.caller(), org.registry.by_gk["Kpi.org.cipo"])).items
+    states = [item.object()["status"]["state"] for item in items]
+    assert f"{states.count('met')} of {len(states)} promises kept" in page and f"{states.count('missed')} missed" in page
     for kpi in org.chart.kpis:
         assert f'href="/kpi/{kpi.name}"' in page
     assert "not staffed" in page and ">derived<" in page
