@@ -69,7 +69,7 @@ STORIES: dict[str, Story] = {
     "packet-loss": Story(72, 0.9, 0.6, incident=(12, 30, 9)),
     "firmware-lag": Story(4, 0.5, 0.0),
     "ltfc": Story(16, 0.48, 0.4, drift=-0.15, workdays=True),
-    "catalog-coverage": Story(60, 0.971),
+    "catalog-coverage": Story(60, 0.985),
     "deploys-per-day": Story(34, 1.0, 0.0, workdays=True),
     "failed-pipelines": Story(60, 0.984, incident=(5, 30, 0.85), workdays=True),
     "mesh-p99": Story(96, 0.3, 0.42),

@@ -99,11 +99,11 @@ def scorecard(
             r["department"],
             r["text"],
             r["state"],
-            r["shown"],
-            r["objective"],
+            _plain(r["shown"]),
+            _plain(r["objective"]),
             r["n"],
             f"r{r['revision']}" if r["revision"] else "",
-            r["restated"] or r["reason"],
+            _plain(r["restated"] or r["reason"]),
         )
         for r in answer["kpis"]
     ]
@@ -168,6 +168,11 @@ def _flat(value: Any) -> str:
     if isinstance(value, dict) and {"gk", "name"} <= value.keys():
         return output.plain(f"{str(value['gk']).split('.')[0].lower()}/{value['name']}")
     return output.plain(value)
+
+
+def _plain(text: str) -> str:
+    """The thin spaces of pages as plain ones."""
+    return text.replace("\u202f", " ").replace("\u2009", " ")
 
 
 def _within(item: Json, office: str) -> bool:
