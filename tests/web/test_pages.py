@@ -275,9 +275,19 @@ async def test_1f_sees_that_it_has_no_interface_to_1d_and_nothing_of_it(org: Sta
         assert "No interface: 1F does not directly interface with 1D" in page
         for squad in org.chart.department("1D").squads:
             assert squad.title not in page.replace("&amp;", "&")
-        for path in ("/d/1D", "/s/1D/D-1", "/u/1D/U-DP1", "/kpi/namenode-uptime"):
+        for path in (
+            "/d/1D",
+            "/s/1D/D-1",
+            "/u/1D/U-DP1",
+            "/kpi/namenode-uptime",
+            "/kpi/namenode-uptime.png",
+            "/scorecard/1D",
+            "/scorecard.pdf?of=1D/D-1",
+        ):
             refused = await olga.get(path)
             assert refused.status_code == 403 and "does not directly interface" in refused.text, path
+        for path in ("/scorecard", "/scorecard.json", "/scorecard?month=2026-10"):
+            assert "namenode" not in (await olga.get(path)).text.lower(), path
         assert "NameNode" not in (await olga.get("/search?q=namenode&drop=1")).text.replace("“namenode”", "")
         assert "?from=1F&amp;to=1D" not in (await olga.get("/contracts")).text
         assert "1D" not in (await olga.get("/contracts?from=1C&to=1D")).text.split('id="edges"')[1].split("<section")[0]

@@ -78,7 +78,7 @@ async def kpi(console: Console, visit: Visit) -> Response:
         "foot": "; ".join(filter(None, [
             f"{words.plural(card.n, 'fact')} over the last {one.window}",
             budgets.left_words(spent.remaining) if spent and card.state != "unknown" else "",
-            "hatched: unknown", "shaded: short of the promise",
+            "hatched: unknown", "shaded: misses the promise",
         ])),
         "asOf": said_moment(course.asked.now),
     }  # fmt: skip

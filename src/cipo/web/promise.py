@@ -146,7 +146,7 @@ def distance(card: Card) -> str:
     gap = abs(card.value - card.kpi.objective.limit)
     if gap == 0:
         return "exactly the promise"
-    side = "better" if card.state == "met" else "short"
+    side = "better" if card.state == "met" else "short" if card.kpi.objective.min is not None else "over"
     unit = " points" if words.share(card.kpi) else ""
     said = words.measured(card.kpi, gap)
     return f"{said.replace(chr(0x202F) + '%', '') if unit else said}{unit} {side}"
