@@ -24,6 +24,7 @@ from cipo import plane
 from cipo.kernel import Ctx
 from cipo.kernel.principal import SYSTEM
 from cipo.kernel.slo import course, roll
+from cipo.kernel.slo.windows import duration
 from cipo.kernel.store.admission import typed
 from cipo.kernel.store.db import Database
 from cipo.kernel.store.resources import Resources
@@ -100,7 +101,8 @@ LATE = {"api-uptime": 3, "rma-turnaround": 6, "namenode-uptime": 4}
 def rows(kpi: Kpi, story: Story, now: datetime, days: int, subjects: list[tuple[str, str, str, int]]) -> Iterator[Row]:
     """One promise's facts, oldest first, the same for the same day."""
     chance = random.Random(f"{kpi.name} {now:%Y-%m-%d}")
-    for at in moments(story, now - min(days, story.since) * DAY, now, chance):
+    cadence = max(duration(kpi.every), timedelta(minutes=1)) if kpi.every else None
+    for at in moments(story, now - min(days, story.since) * DAY, now, chance, cadence):
         ago = (now - at) / DAY - 1e-3
         if story.gap[0] >= ago > story.gap[1] or (story.workdays and at.weekday() >= 5 and chance.random() < 0.9):
             continue
@@ -133,20 +135,20 @@ def thinned(chart: Chart) -> Chart:
     return Chart(whole, chart.source)
 
 
-def moments(story: Story, begin: datetime, now: datetime, chance: random.Random) -> Iterator[datetime]:
-    """When facts came. Probes of long ago share the minute of their batch, once a day, so that rolling them is quick."""
+def moments(story: Story, begin: datetime, now: datetime, chance: random.Random, cadence: timedelta | None) -> Iterator[datetime]:
+    """When facts came. Probes of long ago share the minute of their batch, once a day, so that rolling them is quick; with a cadence they keep to it for a month."""
     step, at = DAY / story.per_day, begin
-    if story.per_day < PROBE:
+    if story.per_day < PROBE and not cadence:
         while (at := at + step * chance.expovariate(1)) < now:
             yield at
         return
-    edge = now - FINE
+    edge = now - (31 * DAY if cadence else FINE)
     while at < edge:
-        yield from (at + timedelta(seconds=n % 50) for n in range(round(BATCH / step)))
+        yield from (at + timedelta(seconds=n % 50) for n in range(max(1, round(BATCH / step))))
         at += BATCH
     while at < now:
         yield at
-        at += step
+        at += cadence or step
 
 
 def value(kpi: Kpi, story: Story, level: float, at: datetime, chance: random.Random) -> float:
