@@ -235,6 +235,18 @@ def test_promises_are_rows_with_state_value_and_reason(here: Cipo) -> None:
     assert here("kpi", "explain", "nothing").code == 1
 
 
+def test_the_scorecard_is_a_table_data_or_a_picture(here: Cipo, tmp_path: Path) -> None:
+    figures = here("kpi", "scorecard", "-o", "json").data
+    assert len(figures["kpis"]) == figures["kept"] + figures["missed"] + figures["unknown"]
+    assert f"{figures['kept']} of {len(figures['kpis'])} promises kept" in here("kpi", "scorecard").out
+    assert "not published" in here("kpi", "scorecard", "--of", "1B", "--month", "2020-01").out
+    for name, begins in (("a.pdf", b"%PDF-1.7"), ("a.png", b"\x89PNG")):
+        assert here("kpi", "scorecard", "-f", str(tmp_path / name)).code == 0
+        assert (tmp_path / name).read_bytes().startswith(begins)
+    assert here("kpi", "scorecard", "-f", "a.gif").code == 2
+    assert "is no month" in here("kpi", "scorecard", "--month", "soon").err
+
+
 def test_acting_as_a_unit_of_1f_is_refused_with_the_rule(here: Cipo) -> None:
     for command in (("get", "assets", "--as-unit", "1F/U-OB1"), ("--as-unit", "U-OB1", "get", "assets")):
         found = here(*command)

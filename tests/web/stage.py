@@ -1,4 +1,4 @@
-"""A small organisation for the console's tests: the real store, chart, authorizer and 1A's kinds, with KPI measurements put in by hand.
+"""A small organisation for the console's tests: the real store, chart, authorizer and 1A's kinds, and facts of the last months (``facts``).
 
 ``python -m tests.web.stage`` serves it on a free port for looking at pages; the tests mount the same application.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import os
 import re
 import sys
@@ -15,7 +14,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -34,21 +33,12 @@ from cipo.kernel.unit import Registry
 from cipo.org import kinds as org_kinds
 from cipo.org.authz import ChartAuthorizer
 from cipo.org.chart import Chart, load
+from cipo.org.measured import Kpis
 from cipo.web import routes
+from tests.web import facts
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
-STATES = {
-    "inventory-accuracy": ("missed", 0.9875, 160, ""),
-    "doa-rate": ("met", 0.0, 412, ""),
-    "installation-time": ("met", 4.6, 38, ""),
-    "api-uptime": ("met", 0.99982, 2592, ""),
-    "packet-loss": ("missed", 0.00031, 9000, ""),
-    "ltfc": ("met", 41.5, 220, ""),
-    "sso-p95": ("met", 87.0, 51234, ""),
-    "mttr": ("missed", 44.0, 5, ""),
-    "audit-pass": ("met", 1.0, 90, ""),
-    "dev-bootstrap": ("unknown", None, 3, "3 facts in 28 days; at least 20 are needed"),
-}
+DAYS = 70
 
 
 @dataclass(slots=True)
@@ -61,7 +51,8 @@ class Stage:
     chart: Chart
     feed: Feed
     db: Database
-    kpis: Measured
+    kpis: Kpis
+    now: datetime
 
     async def session(self, name: str = "cipo", *, units: tuple[str, ...] = (), leads: tuple[str, ...] = ()) -> str:
         """A session cookie's value for a person."""
@@ -77,64 +68,10 @@ class Stage:
         return Caller(Principal(name, "user", frozenset(u.id for u in self.chart.units), frozenset({"CIPO"})), unit, manager="console")
 
 
-class Measured:
-    """The KPI engine's reads with a made-up course, and facts that lead to real assets."""
-
-    def __init__(self, chart: Chart) -> None:
-        self.chart = chart
-
-    async def history(self, caller: Caller, name: str, days: int) -> list[tuple[datetime, float | None, str]]:
-        kpi, (_, value, _, _) = self.chart.kpi(name), STATES.get(name, ("unknown", None, 0, ""))
-        now, points = datetime.now(UTC), []
-        for day in range(days * 4):
-            at = now - timedelta(hours=6 * (days * 4 - day))
-            gap = day % 97 in range(40, 52)
-            shown = (
-                None
-                if value is None or gap
-                else value * (1 + 0.02 * math.sin(day / 9))
-                if kpi.indicator.unit != "1"
-                else min(1.0, value + 0.004 * math.sin(day / 11))
-            )
-            points.append((at, shown, "unknown" if shown is None else "met" if kpi.objective.met(shown) else "missed"))
-        return points
-
-    async def sparklines(self, caller: Caller, days: int = 90) -> dict[str, list[tuple[float | None, str]]]:
-        return {
-            name: [(value, state) for _, value, state in (await self.history(caller, name, days))[::4]]
-            for name, held in STATES.items()
-            if held[1] is not None
-        }
-
-    async def facts(self, caller: Caller, name: str, limit: int = 100, *, worst: bool = False) -> list[dict[str, Any]]:
-        if name not in STATES or STATES[name][1] is None:
-            return []
-        now = datetime.now(UTC)
-        subject = {"gk": "Asset.facilities.cipo", "name": "cipo-000003", "uid": ""}
-        return [
-            {
-                "at": now - timedelta(hours=3 * i),
-                "value": float(i % 7 != 0),
-                "subject": subject,
-                "attrs": {"bin": "fra1.a-01", "count": "sc-12"},
-                "seq": 100 + i,
-            }
-            for i in range(min(limit, 20))
-        ]
-
-    async def explain(self, caller: Caller, name: str) -> dict[str, Any]:
-        kpi = self.chart.kpi(name)
-        return {
-            "formula": kpi.formula,
-            "sql": "select avg(value), count(*)\nfrom cipo.fact\nwhere name = %(fact)s and ts > now() - %(window)s",
-            "params": {"fact": kpi.indicator.fact, "window": kpi.window},
-        }
-
-
 @asynccontextmanager
 async def stage(api_dsn: str) -> AsyncIterator[Stage]:
     """A seeded organisation on a migrated, empty database."""
-    chart = load()
+    chart = facts.thinned(load())
     registry = plane.registry()
     db = Database(api_dsn, name="stage")
     await db.open()
@@ -145,10 +82,15 @@ async def stage(api_dsn: str) -> AsyncIterator[Stage]:
     await org_kinds.sync(resources, chart)
     await seed(resources, registry)
     authn = Authenticator(db, (unit.id for unit in chart.units))
-    kpis = Measured(chart)
+    now = datetime.now(UTC)
+    await facts.fill(db, chart, now, DAYS)
+    await facts.measure(resources, chart, remember=92)
+    await facts.late(db, chart, now)
+    await facts.measure(resources, chart)
+    kpis = Kpis(resources)
     app = Starlette(routes=routes(resources, registry, chart, kpis, feed, authn, None))
     try:
-        yield Stage(app, resources, registry, chart, feed, db, kpis)
+        yield Stage(app, resources, registry, chart, feed, db, kpis, now)
     finally:
         reading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -157,7 +99,7 @@ async def stage(api_dsn: str) -> AsyncIterator[Stage]:
 
 
 async def seed(resources: Resources, registry: Registry) -> None:
-    """One site, racks, a warehouse, forty assets in all sorts of phases, and ten measured KPIs."""
+    """One site, racks, a warehouse, and forty assets in all sorts of phases."""
 
     def make(plural: str, name: str, spec: dict[str, Any], labels: dict[str, str] | None = None) -> Any:
         obj = {"metadata": {"name": name, "labels": labels or {}}, "spec": spec}
@@ -219,11 +161,6 @@ async def seed(resources: Resources, registry: Registry) -> None:
         elif n % 11 == 0:
             place = {"lifecycle": "Faulty", "location": {"bin": "fra1.b-01"}}
         await resources.patch(SYSTEM, asset, f"cipo-{n:06}", {"status": place}, "merge", subresource="status")
-    kpi = registry.by_gk["Kpi.org.cipo"]
-    for name, (state, value, count, reason) in STATES.items():
-        await resources.patch(
-            SYSTEM, kpi, name, {"status": {"state": state, "value": value, "n": count, "reason": reason}}, "merge", subresource="status"
-        )
 
 
 def _serve() -> None:

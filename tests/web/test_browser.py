@@ -36,7 +36,11 @@ ROUTES = [
     "/r/assets/cipo-000004/edit",
     "/r/racks/fra1-r12/delete",
     "/kpi/inventory-accuracy",
-    "/kpi/dev-bootstrap",
+    "/kpi/api-uptime",
+    "/kpi/thanos-availability?days=30d",
+    "/kpi/durability",
+    "/scorecard",
+    "/scorecard/1B",
     "/search?q=7XK",
     "/contracts?from=1A&to=1B",
     "/events",
@@ -51,6 +55,7 @@ class Site:
 
     url: str
     session: str
+    dsn: str
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +69,8 @@ def site(module_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     server = subprocess.Popen([sys.executable, "-m", "tests.web.stage", str(port)], env=environment, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
-        until(lambda: (home / "session").exists() and _answers(f"{url}/sign-in"), 30, (home / "log").read_text)
-        yield Site(url, (home / "session").read_text())
+        until(lambda: (home / "session").exists() and _answers(f"{url}/sign-in"), 90, (home / "log").read_text)
+        yield Site(url, (home / "session").read_text(), module_dsn)
     finally:
         server.terminate()
         server.wait(20)
@@ -130,13 +135,42 @@ def test_every_page_is_accessible_quiet_and_fits(browser: Browser, site: Site, w
     assert not said
 
 
-def test_the_plot_is_drawn_and_its_numbers_are_in_a_table(browser: Browser, site: Site) -> None:
+def test_the_course_is_drawn_without_a_script_and_read_with_a_pointer(browser: Browser, site: Site) -> None:
+    plain, _ = opened(browser, site, script=False)
+    plain.goto(f"{site.url}/kpi/api-uptime")
+    assert plain.locator("#course .value").first.is_visible()
+    assert plain.locator("#course rect[fill*='hatch']").count() > 0, "what was unknown is hatched"
+    plain.get_by_text("As a table").click()
+    assert plain.locator("#history tbody tr").count() > 50
     page, said = opened(browser, site)
-    page.goto(f"{site.url}/kpi/inventory-accuracy")
-    page.wait_for_selector("#plot svg")
-    assert page.locator("#plot svg image, #plot svg pattern").count() > 0, "what was unknown is hatched"
-    page.get_by_text("As a table").click()
-    assert page.locator("#history tbody tr").count() > 50
+    page.goto(f"{site.url}/kpi/api-uptime")
+    page.locator("#course .hover rect").nth(60).hover()
+    page.locator("#course .readout", has_text="%").wait_for(timeout=3000)
+    assert not said
+
+
+def test_a_day_of_the_calendar_is_reached_with_the_keys_and_opens_its_facts(browser: Browser, site: Site) -> None:
+    page, said = opened(browser, site)
+    page.goto(f"{site.url}/kpi/api-uptime")
+    page.locator(".days a[tabindex='0']").focus()
+    newest = page.evaluate("document.activeElement.href.baseVal")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("document.activeElement.href.baseVal") != newest
+    page.keyboard.press("Enter")
+    page.wait_for_url("**from=*")
+    page.get_by_role("heading", name="Facts of").wait_for()
+    assert not said
+
+
+def test_a_value_changes_on_its_page_without_a_reload(browser: Browser, site: Site) -> None:
+    page, said = opened(browser, site)
+    page.goto(f"{site.url}/kpi/doa-rate")
+    page.evaluate("window.stayed = true")
+    before = page.locator("#figures").inner_text()
+    subprocess.run([sys.executable, "-m", "tests.web.facts", site.dsn, "again"], check=True, timeout=60)
+    page.wait_for_function("before => document.querySelector('#figures').innerText !== before", arg=before, timeout=10_000)
+    assert page.evaluate("window.stayed") is True
     assert not said
 
 

@@ -35,6 +35,14 @@ PAGES = [
     "/kpi/inventory-accuracy",
     "/kpi/dev-bootstrap?days=7d",
     "/kpi/allocated-cost",
+    "/kpi/durability",
+    "/kpi/api-uptime?days=365d",
+    "/kpi/api-uptime?from=2026-01-01&to=2026-01-02",
+    "/scorecard",
+    "/scorecard?state=missed",
+    "/scorecard?month=2020-01",
+    "/scorecard/1B",
+    "/scorecard/1B/B-1",
     "/search",
     "/search?q=7XK",
     "/contracts",
@@ -96,7 +104,9 @@ async def test_a_page_renders_small_and_closed(cipo: httpx.AsyncClient, path: st
 
 async def test_the_map_says_the_state_of_every_promise_and_which_units_are_not_staffed(org: Stage, cipo: httpx.AsyncClient) -> None:
     page = (await cipo.get("/")).text
-    assert "6 of" in page and "3 missed" in page
+    items = (await org.resources.list(org.caller(), org.registry.by_gk["Kpi.org.cipo"])).items
+    states = [item.object()["status"]["state"] for item in items]
+    assert f"{states.count('met')} of {len(states)} promises kept" in page and f"{states.count('missed')} missed" in page
     for kpi in org.chart.kpis:
         assert f'href="/kpi/{kpi.name}"' in page
     assert "not staffed" in page and ">derived<" in page
@@ -265,9 +275,19 @@ async def test_1f_sees_that_it_has_no_interface_to_1d_and_nothing_of_it(org: Sta
         assert "No interface: 1F does not directly interface with 1D" in page
         for squad in org.chart.department("1D").squads:
             assert squad.title not in page.replace("&amp;", "&")
-        for path in ("/d/1D", "/s/1D/D-1", "/u/1D/U-DP1", "/kpi/namenode-uptime"):
+        for path in (
+            "/d/1D",
+            "/s/1D/D-1",
+            "/u/1D/U-DP1",
+            "/kpi/namenode-uptime",
+            "/kpi/namenode-uptime.png",
+            "/scorecard/1D",
+            "/scorecard.pdf?of=1D/D-1",
+        ):
             refused = await olga.get(path)
             assert refused.status_code == 403 and "does not directly interface" in refused.text, path
+        for path in ("/scorecard", "/scorecard.json", "/scorecard?month=2026-10"):
+            assert "namenode" not in (await olga.get(path)).text.lower(), path
         assert "NameNode" not in (await olga.get("/search?q=namenode&drop=1")).text.replace("“namenode”", "")
         assert "?from=1F&amp;to=1D" not in (await olga.get("/contracts")).text
         assert "1D" not in (await olga.get("/contracts?from=1C&to=1D")).text.split('id="edges"')[1].split("<section")[0]

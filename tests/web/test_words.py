@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cipo.kernel.errors import BadRequest
 from cipo.org.chart import load
-from cipo.web import story, svg, words
+from cipo.web import budgets, chart, gauges, story, svg, words
+from cipo.web.canvas import ticks
 from cipo.web.forms import fields_of, fill, parse, walk
-from cipo.web.promise import gaps, thin
+from cipo.web.periods import Month
 from cipo.web.resource import Relation
 from cipo.web.scorecard import Tally, scorecard
 
@@ -122,10 +124,62 @@ def test_a_relation_says_its_field_where_the_kind_does_not(path: str, kind: str,
     assert Relation(path, kind, "x", "/r/x").role == role
 
 
-def test_what_was_unknown_is_a_stretch_not_a_line() -> None:
-    points = [(NOW + timedelta(hours=n), None if n in (2, 3) else 1.0, "unknown" if n in (2, 3) else "met") for n in range(6)]
-    assert [(g.start.hour, g.end.hour) for g in gaps(points)] == [(14, 16)]
-    assert len(thin(points * 500)) <= 400
+COUNTED = chart.Axis(5.0, False, "promised ≤ 5 d", lambda value: f"{value:g} d")
+
+
+def days(values: list[float | None]) -> list[chart.Dot]:
+    return [chart.Dot(NOW + timedelta(days=n), value, f"day {n}") for n, value in enumerate(values)]
+
+
+def test_a_course_hatches_what_was_unknown_and_never_draws_across_it() -> None:
+    drawn = chart.course(days([4.0, 4.5, None, None, 6.0, 3.0]), COUNTED)
+    assert drawn.count('fill="url(#course-hatch)"') == 1 and "26 Nov to 27 Nov: unknown" in drawn
+    assert drawn.count('class="value"') == 2, "one line before the gap and one after it"
+    assert "promised ≤ 5 d" in drawn
+
+
+def test_a_figure_that_was_seen_as_another_is_marked_where_it_was_seen() -> None:
+    notes = [chart.Note(NOW + timedelta(days=n), 7.0, f"seen <b> {n}") for n in (1, 2, 3)]
+    drawn = chart.course(days([4.0] * 6), COUNTED, notes)
+    assert drawn.count('class="mk seen"') == 1 and drawn.count('class="was"') == 1, "a run begins with a mark"
+    assert "seen &lt;b&gt; 1" in drawn
+
+
+def test_a_budget_that_is_overspent_is_cut_and_said() -> None:
+    left = [chart.Left(NOW + timedelta(days=n), value, f"day {n}") for n, value in enumerate([1.0, 0.4, -13.8])]
+    drawn = chart.burn_down(left)
+    assert "M" in drawn and "-13" not in drawn, "nothing is drawn outside of the picture"
+    assert budgets.left_words(-13.8) == "error budget overspent by 1\u2009380\u202f%"
+    assert budgets.percent(0.004) == "0.4\u202f%", "what is left is never rounded to nothing"
+
+
+def test_a_day_is_met_missed_or_without_facts_by_its_shape_too() -> None:
+    cells = [gauges.Cell(NOW.date() + timedelta(days=n), state, state, "?x") for n, state in enumerate(("met", "missed", "unknown"))]
+    drawn = gauges.calendar(cells, label="days")
+    assert drawn.count("<a ") == 2 and drawn.count("<path") == 1, "a wedge in what was missed, no link where there is nothing"
+    assert drawn.count('tabindex="0"') == 1, "one stop of the tab key"
+
+
+def test_a_tiles_course_keeps_its_gaps_and_stays_small() -> None:
+    drawn = gauges.spark([0.99, None, *[0.98, 0.97] * 44], 0.95, "met")
+    assert drawn.count("M") == 3 and len(drawn) < 900
+    assert gauges.spark([None, 1.0], 1.0, "met") == ""
+
+
+def test_a_month_reaches_to_midnight_in_every_zone() -> None:
+    october = Month.parse("2026-10")
+    assert Month.of(datetime(2026, 11, 1, tzinfo=UTC)) == october
+    assert Month.of(datetime(2026, 10, 31, 13, tzinfo=UTC)) == Month.of(datetime(2026, 11, 1, 11, tzinfo=UTC)) == october
+    assert october.plus(3).words == "January 2027" and str(october.plus(-10)) == "2025-12"
+    for wrong in ("2026-13", "2026", "26-10", "2026-10-01", "' or 1=1", "0000-01"):
+        with pytest.raises(BadRequest):
+            Month.parse(wrong)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.9991, 1.0), (3.2, 118.0), (1e-9, 2e-9), (5.0, 5.6)])
+def test_an_axis_has_a_few_round_numbers_inside_of_its_range(low: float, high: float) -> None:
+    found = [tick.at for tick in ticks(low, high, str)]
+    assert 2 <= len(found) <= 6 and all(low <= at <= high for at in found)
 
 
 def test_drawings_escape_what_they_are_given() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cipo.cli import output
 from cipo.cli.connection import connect
-from cipo.cli.errors import Failed, Refused
+from cipo.cli.errors import Failed, Refused, Usage
 from cipo.cli.kinds import NAME
 from cipo.cli.objects import pages
 from cipo.cli.output import Format, Output
@@ -63,6 +64,50 @@ def explain(name: Annotated[str, typer.Argument(metavar="NAME", help="Such as in
         spell(answer)
     else:
         output.dump(answer, how)
+
+
+@kpi.command("scorecard")
+def scorecard(
+    month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="As it was published for a month; now without it.")] = "",
+    office: Annotated[str, typer.Option("--of", help="Only of a department, such as 1B.")] = "",
+    file: Annotated[
+        Path | None, typer.Option("--filename", "-f", help="Write it as a picture instead: a name that ends in .pdf or .png.")
+    ] = None,
+    how: Output = Format.TABLE,
+) -> None:
+    """Show the scorecard, or write it as PDF or PNG."""
+    query = {name: value for name, value in (("month", month), ("of", office)) if value}
+    suffix = file.suffix.lower() if file else ".json"
+    if suffix not in (".pdf", ".png", ".json") or (file and suffix == ".json"):
+        raise Usage(f"{str(file)!r} is neither a .pdf nor a .png; name the file so that its end says which")
+    with connect() as api:
+        if file is not None:
+            body = api.send("GET", f"/scorecard{suffix}", params=query).content
+            file.write_bytes(body)
+            print(f"{file}: {len(body):,} bytes")
+            return
+        answer = api.get("/scorecard.json", params=query)
+    if how is not Format.TABLE:
+        output.dump(answer, how)
+        return
+    rest = [f"{answer[word]} {word}" for word in ("missed", "unknown") if answer[word]]
+    print(
+        ", ".join([f"{answer['kept']} of {len(answer['kpis'])} promises kept", *rest]) + f", {answer['month'] or 'as of ' + answer['asOf']}"
+    )
+    lines = [
+        (
+            r["department"],
+            r["text"],
+            r["state"],
+            _plain(r["shown"]),
+            _plain(r["objective"]),
+            r["n"],
+            f"r{r['revision']}" if r["revision"] else "",
+            _plain(r["restated"] or r["reason"]),
+        )
+        for r in answer["kpis"]
+    ]
+    output.table(("dept", "promise", "state", "figure", "objective", "facts", "revision", "why"), lines, empty="No promises found.")
 
 
 def row(item: Json) -> Json:
@@ -123,6 +168,11 @@ def _flat(value: Any) -> str:
     if isinstance(value, dict) and {"gk", "name"} <= value.keys():
         return output.plain(f"{str(value['gk']).split('.')[0].lower()}/{value['name']}")
     return output.plain(value)
+
+
+def _plain(text: str) -> str:
+    """The thin spaces of pages as plain ones."""
+    return text.replace("\u202f", " ").replace("\u2009", " ")
 
 
 def _within(item: Json, office: str) -> bool:

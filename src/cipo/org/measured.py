@@ -40,8 +40,22 @@ class Kpis:
 
     async def sparklines(self, caller: Caller, days: int = 90) -> dict[str, list[tuple[float | None, str]]]:
         """The last evaluation of each day, per KPI that the caller may see."""
+        seen = [item.name for item in (await self.resources.list(caller, Kpi.info)).items]
+        lines = await course.seen_last(self.resources.db, seen, days)
+        return {name: [(value, state) for _, value, state in line] for name, line in lines.items()}
+
+    async def published(self, caller: Caller, start: datetime, end: datetime) -> dict[str, list[Published]]:
+        """Of every KPI that the caller may see, the last period that ended in ``(start, end]``: its revisions, newest first."""
         seen = {item.name for item in (await self.resources.list(caller, Kpi.info)).items}
-        return {name: line for name, line in (await course.sparklines(self.resources.db, days)).items() if name in seen}
+        return {name: found for name, found in (await period.ended(self.resources.db, start, end)).items() if name in seen}
+
+    async def first_published(self) -> datetime | None:
+        """When the first period that was published ended."""
+        return await period.first_end(self.resources.db)
+
+    async def now(self) -> datetime:
+        """The database's time (UTC)."""
+        return cast(datetime, (await self.resources.db.fetch("select clock_timestamp()"))[0][0]).astimezone(UTC)
 
     async def measured(self, caller: Caller, name: str) -> Measured:
         """What the other questions ask about, once a page."""
@@ -62,6 +76,15 @@ class Kpis:
     async def daily(self, asked: Measured, days: int = 90) -> list[Day]:
         """Each of the last ``days`` days as the facts have it now, oldest first."""
         return await course.daily(self.resources.db, asked.objective, asked.series, asked.now, days)
+
+    async def seen(self, asked: Measured, days: int = 90) -> list[tuple[datetime, float | None, str]]:
+        """The last evaluation of each day as it was seen then, oldest first."""
+        return (await course.seen_last(self.resources.db, [asked.kpi.name], days)).get(asked.kpi.name, [])
+
+    async def query(self, asked: Measured) -> tuple[str, dict[str, str]]:
+        """The statement by which its facts become slices, and its parameters."""
+        sql, params = roll.statement(await roll.read(self.resources.db, asked.series))
+        return sql, {key: str(value) for key, value in params.items() if value is not None}
 
     async def worst(self, asked: Measured, limit: int = course.WORST) -> list[Worst]:
         """The slices of the window that hurt the number most."""

@@ -15,7 +15,7 @@ import structlog
 from jinja2 import Environment
 from starlette.datastructures import FormData
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
@@ -145,17 +145,23 @@ class Console:
     async def _answer(self, request: Request, handler: Handler) -> Response:
         try:
             visit = await self.visit(request)
-        except Unauthorized as error:
-            if request.method in ("GET", "HEAD"):
-                target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-                return RedirectResponse(f"/sign-in?next={quote(target)}", 303)
-            return self.door("door-error.html", request, status=401, error=error)
         except ApiError as error:
-            return self.door("door-error.html", request, status=error.code, error=error)
+            return self._closed(request, error)
         try:
             return await handler(self, visit)
         except ApiError as error:
+            if _program(request):
+                return JSONResponse(error.status(), error.code)
             return await self.page(visit, "error.html", status=error.code, error=error)
+
+    def _closed(self, request: Request, error: ApiError) -> Response:
+        """The answer to somebody who may not come in: the door, or for programs the API's words."""
+        if _program(request):
+            return JSONResponse(error.status(), error.code)
+        if isinstance(error, Unauthorized) and request.method in ("GET", "HEAD"):
+            target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            return RedirectResponse(f"/sign-in?next={quote(target)}", 303)
+        return self.door("door-error.html", request, status=error.code, error=error)
 
     def kind_path(self, info: KindInfo) -> str:
         """A kind's word in addresses: its plural, qualified by the group only when two groups share it."""
@@ -187,6 +193,12 @@ class NotFoundPage(Route):
             return Match.NONE, {}
         accept = next((value for key, value in scope["headers"] if key == b"accept"), b"")
         return super().matches(scope) if b"text/html" in accept else (Match.NONE, {})
+
+
+def _program(request: Request) -> bool:
+    """Whether the answer is read by a program, which asks for JSON and not for pages."""
+    accept = request.headers.get("accept", "")
+    return "application/json" in accept and "text/html" not in accept
 
 
 async def _nowhere(console: Console, visit: Visit) -> Response:

@@ -13,7 +13,7 @@ from cipo.kernel.store.feed import Feed
 from cipo.kernel.store.resources import Resources
 from cipo.kernel.unit import Registry
 from cipo.org.chart import Chart
-from cipo.web import account, audit, edges, editing, finding, listing, live, offices, organisation, promise, resource
+from cipo.web import account, audit, edges, editing, exports, finding, listing, live, offices, organisation, promise, resource, scorecards
 from cipo.web.account import Door
 from cipo.web.console import Console, NotFoundPage
 from cipo.web.ports import Kpis
@@ -48,7 +48,16 @@ def routes(
         page("/r/{kind}/{name}/delete", editing.delete, both),
         page("/r/{kind}/{name}/act/{action}", resource.act, ("POST",)),
         page("/suggest/{kind}", resource.suggest),
+        page("/kpi/{name}.svg", exports.kpi),
+        page("/kpi/{name}.png", exports.kpi),
+        page("/kpi/{name}.pdf", exports.kpi),
         page("/kpi/{name}", promise.promise),
+        page("/scorecard", scorecards.scorecards),
+        page("/scorecard.pdf", exports.scorecard),
+        page("/scorecard.png", exports.scorecard),
+        page("/scorecard.json", scorecards.as_json),
+        page("/scorecard/{dept}", scorecards.scorecards),
+        page("/scorecard/{dept}/{squad}", scorecards.scorecards),
         page("/search", finding.search),
         page("/contracts", edges.contracts),
         page("/events", audit.events),

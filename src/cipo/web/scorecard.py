@@ -30,6 +30,8 @@ class Card:
     coverage: float | None
     changed: str
     history: tuple[float | None, ...] = ()
+    budget: Mapping[str, Any] | None = None
+    periods: Sequence[Mapping[str, Any]] = ()
 
     @property
     def name(self) -> str:
@@ -126,4 +128,6 @@ def card(kpi: Kpi, status: Mapping[str, Any], line: Sequence[tuple[float | None,
         float(coverage) if isinstance(coverage, int | float) else None,
         str(status.get("changedAt") or ""),
         tuple(point for point, _ in line[-90:]),
+        status.get("budget"),
+        tuple(status.get("periods") or ()),
     )

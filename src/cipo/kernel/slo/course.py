@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 
 from cipo.kernel.slo import slices
@@ -167,15 +167,21 @@ async def seen(db: Database, name: str, days: int = 90) -> list[tuple[datetime, 
     return [(at, value, state) for at, value, state in rows]
 
 
-async def sparklines(db: Database, days: int = 90) -> dict[str, list[tuple[float | None, str]]]:
-    """The last point of each day, per KPI, for the small plots."""
-    rows = await db.fetch(
-        "select distinct on (kpi, at::date) kpi, value, state from cipo.kpi_point where at > now() - %s * interval '1 day' order by kpi, at::date, at desc",
-        (days,),
-    )
-    lines: dict[str, list[tuple[float | None, str]]] = {}
-    for kpi, value, state in rows:
-        lines.setdefault(kpi, []).append((value, state))
+LAST_OF_DAYS: LiteralString = """
+select k.name, d.day at time zone 'UTC', p.value, p.state from unnest(%(names)s::text[]) as k(name)
+cross join generate_series(date_trunc('day', now() at time zone 'UTC') - (%(days)s - 1) * interval '1 day', now() at time zone 'UTC', '1 day') as d(day)
+cross join lateral (
+  select value, state from cipo.kpi_point where kpi = k.name and at >= d.day at time zone 'UTC' and at < (d.day + interval '1 day') at time zone 'UTC'
+  order by at desc limit 1) as p
+order by 1, 2
+"""
+
+
+async def seen_last(db: Database, names: Sequence[str], days: int = 90) -> dict[str, list[tuple[datetime, float | None, str]]]:
+    """The last point of each day (UTC) as it was seen then, per KPI, oldest first: one probe of the index a day, however many points there are."""
+    lines: dict[str, list[tuple[datetime, float | None, str]]] = {}
+    for kpi, day, value, state in await db.fetch(LAST_OF_DAYS, {"names": list(names), "days": days}):
+        lines.setdefault(kpi, []).append((day.replace(tzinfo=UTC), value, state))
     return lines
 
 

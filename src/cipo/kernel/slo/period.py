@@ -142,3 +142,23 @@ async def revisions(db: Database, name: str, start: datetime | None = None) -> l
         (name, start, start),
     )
     return [Published(*row) for row in rows]
+
+
+async def ended(db: Database, start: datetime, end: datetime) -> dict[str, list[Published]]:
+    """Of every KPI the last period that ended in ``(start, end]``: its revisions, newest first."""
+    rows = await db.fetch(
+        'select p.kpi, p.start, p."end", p.revision, p.value, p.state, p.n, p.coverage, p.objective, p.digest, p.reason, p.causes, p.at from cipo.kpi_period p'
+        ' join (select kpi, max("end") as "end" from cipo.kpi_period where "end" > %s and "end" <= %s group by kpi) as newest'
+        ' on newest.kpi = p.kpi and newest."end" = p."end" order by p.kpi, p.revision desc',
+        (start, end),
+    )
+    found: dict[str, list[Published]] = {}
+    for kpi, *columns in rows:
+        found.setdefault(kpi, []).append(Published(*columns))
+    return found
+
+
+async def first_end(db: Database) -> datetime | None:
+    """When the first published period ended."""
+    found: datetime | None = (await db.fetch('select min("end") from cipo.kpi_period'))[0][0]
+    return found
