@@ -14,9 +14,8 @@ from typing import Any, LiteralString
 
 from cipo.kernel.slo import slices
 from cipo.kernel.slo.buckets import Bucket, merged
-from cipo.kernel.slo.budget import Count, ratio_timeslices, timeslices
-from cipo.kernel.slo.measure import State, Verdict, count, number
-from cipo.kernel.slo.objective import NEEDS_BUCKETS, Objective, rest
+from cipo.kernel.slo.measure import NOTHING, Inputs, State, Verdict, count, judge, number, of_slices
+from cipo.kernel.slo.objective import NEEDS_BUCKETS, Objective
 from cipo.kernel.slo.roll import condition
 from cipo.kernel.slo.slices import Totals, added
 from cipo.kernel.slo.windows import DAY, Rolling, floor
@@ -61,8 +60,9 @@ async def daily(db: Database, objective: Objective, series: int, now: datetime, 
     histograms: dict[datetime, Counter[Bucket]] = {}
     if objective.indicator.method in NEEDS_BUCKETS:
         histograms = dict(await slices.histograms(db, series, reach, end, A_DAY))
-    counts = await _counts(db, objective, series, reach, end, found)
-    return [_day(objective, start + n * A_DAY, found, histograms, counts) for n in range(days)]
+    parts = await _parts(db, objective, series, reach, end)
+    since = (await db.fetch("select since from cipo.series where id = %s", (series,)))[0][0]
+    return [_day(objective, start + n * A_DAY, now, since, found, histograms, parts) for n in range(days)]
 
 
 def _reach(objective: Objective) -> timedelta:
@@ -73,51 +73,52 @@ def _reach(objective: Objective) -> timedelta:
     return timedelta(days=window.count * {"d": 1, "w": 7, "M": 31, "Q": 92, "Y": 366}[window.unit])
 
 
-async def _counts(
-    db: Database, objective: Objective, series: int, start: datetime, end: datetime, found: dict[datetime, Totals]
-) -> dict[datetime, Count]:
-    """Bad and all of each day, by the objective's way of counting."""
-    size, method = objective.budgeting.slice, objective.budgeting.method
-    if objective.budget_target is None:
-        return {}
-    if size is None:
-        return {at: count(objective, one.good, one.weight) for at, one in found.items()}
-    by_day: dict[datetime, list[tuple[float, float]]] = {}
+Parts = dict[datetime, list[tuple[float, float]]]
+
+
+async def _parts(db: Database, objective: Objective, series: int, start: datetime, end: datetime) -> Parts:
+    """(good, total) of each day's slices, where the budget is counted in slices."""
+    size, by_day = objective.budgeting.slice, Parts()
+    if size is None or objective.budget_target is None:
+        return by_day
     for at, one in await slices.by_slice(db, series, start, end, size):
         part = count(objective, one.good, one.weight)
         by_day.setdefault(floor(at, DAY), []).append((part.total - part.bad, part.total))
-    cut = ratio_timeslices if method == "RatioTimeslices" else lambda parts: timeslices(parts, objective.budgeting.slice_target or 0.0)
-    return {at: cut(parts) for at, parts in by_day.items()}
+    return by_day
 
 
 def _day(
     objective: Objective,
     at: datetime,
+    now: datetime,
+    since: datetime | None,
     found: dict[datetime, Totals],
     histograms: dict[datetime, Counter[Bucket]],
-    counts: dict[datetime, Count],
+    parts: Parts,
 ) -> Day:
+    """Judged as it would have been at the day's end, by the same rules as now; what was open then is not known any more."""
     begin = at - _reach(objective) if isinstance(objective.window, Rolling) else floor(objective.window.bounds(at)[0], DAY)
     window = [begin + n * A_DAY for n in range((at - begin) // A_DAY + 1)]
-    totals = added(found[day] for day in window if day in found)
-    indicator, whole = objective.indicator, len(window) * A_DAY
-    value = number(indicator, totals, merged(histograms[day] for day in window if day in histograms), whole)
-    spent = sum((counts[day] for day in window if day in counts), Count(0, 0))
-    target = objective.budget_target
-    allowed = rest(target) * spent.total if target is not None else 0.0
-    state: State = "unknown" if value is None else "met" if objective.limit.keeps(value) else "missed"
-    if totals is not None and totals.n < objective.data.min_events:
-        state = "unknown"
+    inputs = Inputs(
+        (begin, at + A_DAY),
+        added(found[day] for day in window if day in found),
+        merged(histograms[day] for day in window if day in histograms),
+        since=since,
+        of_slices=tuple(part for day in window for part in parts.get(day, ())),
+    )
+    verdict = judge(objective, inputs, min(at + A_DAY - timedelta(microseconds=1), now))
     today = found.get(at)
+    own = of_slices(objective, parts[at]) if at in parts else count(objective, today.good, today.weight) if today else NOTHING
+    spent = verdict.budget
     return Day(
         at,
         today.n if today else 0,
-        number(indicator, today, histograms.get(at, Counter()), A_DAY),
-        value,
-        state,
-        counts.get(at, Count(0, 0)).bad,
-        counts.get(at, Count(0, 0)).total,
-        1 - spent.bad / allowed if allowed else None,
+        number(objective.indicator, today, histograms.get(at, Counter()), A_DAY),
+        verdict.value,
+        verdict.state,
+        own.bad,
+        own.total,
+        spent.remaining if spent is not None and spent.total else None,
     )
 
 
@@ -149,11 +150,12 @@ def _off(objective: Objective, own: float | None) -> float:
 
 
 async def record(db: Database, name: str, verdict: Verdict) -> None:
-    """Keep the point: when the verdict changed, or an hour after the last."""
+    """Keep the point: when the verdict changed by more than a probe's flicker, or an hour after the last."""
     await db.execute(
         "insert into cipo.kpi_point (kpi, at, value, state, n) select %(k)s, date_trunc('milliseconds', clock_timestamp()), %(v)s, %(s)s, %(n)s"
         " where not exists (select 1 from (select * from cipo.kpi_point where kpi = %(k)s order by at desc limit 1) p"
-        "   where p.at > now() - interval '1 hour' and p.state = %(s)s and p.value is not distinct from %(v)s::float8)"
+        "   where p.at > now() - interval '1 hour' and p.state = %(s)s"
+        "   and (p.value is not distinct from %(v)s::float8 or abs(p.value - %(v)s::float8) <= 1e-4 * abs(%(v)s::float8)))"
         " on conflict do nothing",
         {"k": name, "v": verdict.value, "s": verdict.state, "n": verdict.n},
     )

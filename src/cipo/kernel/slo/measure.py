@@ -247,12 +247,16 @@ def _plus(totals: Totals, weight: int, good: int) -> Totals:
 
 
 def _budget_count(objective: Objective, inputs: Inputs, totals: Totals | None) -> Count:
-    budgeting = objective.budgeting
-    if budgeting.method == "Timeslices":
-        return budgets.timeslices(inputs.of_slices, budgeting.slice_target or 0.0)
-    if budgeting.method == "RatioTimeslices":
-        return budgets.ratio_timeslices(inputs.of_slices)
-    return Count(0, 0) if totals is None else count(objective, totals.good, totals.weight)
+    if objective.budgeting.method != "Occurrences":
+        return of_slices(objective, inputs.of_slices)
+    return NOTHING if totals is None else count(objective, totals.good, totals.weight)
+
+
+def of_slices(objective: Objective, parts: Iterable[tuple[float, float]]) -> Count:
+    """Bad and all of (good, total) slices, by the objective's way of counting them."""
+    if objective.budgeting.method == "Timeslices":
+        return budgets.timeslices(parts, objective.budgeting.slice_target or 0.0)
+    return budgets.ratio_timeslices(parts)
 
 
 def count(objective: Objective, matched: int, weight: int) -> Count:
@@ -283,9 +287,7 @@ def _counted(objective: Objective, parts: list[tuple[datetime, int, int]], start
         key = int((at - start) / budgeting.slice)
         good, total = cut.get(key, (0.0, 0.0))
         cut[key] = (good + one.total - one.bad, total + one.total)
-    if budgeting.method == "Timeslices":
-        return budgets.timeslices(cut.values(), budgeting.slice_target or 0.0)
-    return budgets.ratio_timeslices(cut.values())
+    return of_slices(objective, cut.values())
 
 
 def held_over(objective: Objective, filled: Sequence[tuple[datetime, int, int]], end: datetime) -> Count:
