@@ -7,10 +7,13 @@ scorecard under a second, at least 50,000 facts rolled a second on one core, and
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import resource
 import time
+import uuid
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from statistics import median
@@ -30,6 +33,7 @@ from cipo.org import kinds
 from cipo.plane import registry
 
 YEAR = timedelta(days=365)
+OPEN = 20  # pieces of work of one sort that are open at a time
 PROBES = 0.8  # share of the facts that probes and latencies have
 
 
@@ -68,7 +72,7 @@ def pour(dsn: str, promised: list[Objective], facts: int, now: datetime) -> floa
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("select cipo.make_fact_partitions(%s, %s)", (now - YEAR, now))
         connection.execute("alter table cipo.fact disable trigger fact_written")  # marked once, below: pouring is not what is measured
-        with connection.cursor() as cursor, cursor.copy("copy cipo.fact (ts, name, unit, value, attrs, seq) from stdin") as copy:
+        with connection.cursor() as cursor, cursor.copy("copy cipo.fact (ts, name, unit, value, attrs, seq, subject) from stdin") as copy:
             for row in rows(promised, facts, now):
                 copy.write_row(row)
         connection.execute("alter table cipo.fact enable trigger fact_written")
@@ -81,18 +85,20 @@ def rows(promised: list[Objective], facts: int, now: datetime) -> Iterator[tuple
     chance = random.Random(1)
     busy = [one for one in promised if one.indicator.method in ("ratio", "percentile")][:12]
     step = YEAR / facts
+    began: dict[str, deque[str]] = {}
     for n in range(facts):
         one = chance.choice(busy) if chance.random() < PROBES else chance.choice(promised)
         method = one.indicator.method
         value = float(chance.random() < 0.999) if method == "ratio" else chance.lognormvariate(1, 1)
         attrs = {term.attr: term.values[0] for term in one.indicator.where if term.op == "in"}
-        yield now - YEAR + n * step, one.indicator.fact, "1A/U-W2", value, _json(attrs), 1
-
-
-def _json(attrs: dict[str, Any]) -> str:
-    import json  # noqa: PLC0415
-
-    return json.dumps(attrs)
+        name, subject = one.indicator.fact, None
+        if one.indicator.end:  # work that begins and, twenty later, ends
+            waiting = began.setdefault(one.name, deque())
+            if len(waiting) < OPEN:
+                waiting.append(subject := str(uuid.UUID(int=chance.getrandbits(128))))
+            else:
+                name, subject = one.indicator.end, waiting.popleft()
+        yield now - YEAR + n * step, name, "1A/U-W2", value, json.dumps(attrs), 1, subject
 
 
 async def _measured(dsn: str, promised: list[Objective], facts: int, now: datetime) -> dict[str, Any]:

@@ -38,5 +38,5 @@ async def rollup(ctx: Ctx) -> str:
 
 @unit.routine("kpi-minutes", every=timedelta(hours=6))
 async def minutes(ctx: Ctx) -> str:
-    """Drops slices of minutes that no alert looks back to any more; quarters of an hour and days stay."""
-    return f"{await roll.forget(ctx.db)} minutes dropped"
+    """Drops slices of minutes that no alert looks back to any more; quarters of an hour and days stay. Counts anew what is open."""
+    return f"{await roll.forget(ctx.db)} minutes dropped, {await roll.note_all_open(ctx.db)} durations open"

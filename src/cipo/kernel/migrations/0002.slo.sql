@@ -7,6 +7,7 @@ alter table cipo.fact
   add column weight      bigint not null default 1 check (weight between 1 and 1000000000000),
   add column supersedes  uuid;                       -- the fact it corrects
 create index fact_id on cipo.fact (id);
+create index fact_subject on cipo.fact (subject, name, ts) where subject is not null;   -- a subject's start and end
 
 -- A writer's own key makes a repetition harmless: the same key and payload is the same fact.
 create table cipo.fact_key (
@@ -57,6 +58,16 @@ create table cipo.slice (
   counts  bigint[],                                   -- and how many of each. Rows of their own would outnumber thin facts.
   primary key (series, size, at)
 );
+
+-- What began and has not ended, of each series of durations: kept by the roller, so that asking costs what is open and not what ever was.
+create table cipo.fact_open (
+  series  int not null,
+  id      uuid not null,                              -- the fact that began it
+  ts      timestamptz not null,
+  subject uuid not null,
+  primary key (series, id)
+);
+create index fact_open_subject on cipo.fact_open (series, subject);
 
 -- Figures as they were published. A later input makes a revision; nothing is updated.
 create table cipo.kpi_period (

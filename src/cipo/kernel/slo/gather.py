@@ -21,6 +21,9 @@ from cipo.kernel.slo.slices import Totals
 from cipo.kernel.slo.windows import DAY, FINE, MINUTE, QUARTER, Calendar, Rolling, Span, floor
 from cipo.kernel.store.db import Database
 
+OPEN_NOW: LiteralString = (
+    "select cipo.business_seconds(%(calendar)s, o.ts, %(now)s) from cipo.fact_open o where o.series = %(series)s and o.ts <= %(now)s"
+)
 OPEN_AGES: LiteralString = """
 select cipo.business_seconds(%(calendar)s, f.ts, %(now)s) from cipo.fact f
 where f.name = %(fact)s and f.ts > %(now)s - interval '2 years' and f.ts <= %(now)s
@@ -64,7 +67,7 @@ async def gather(db: Database, objective: Objective, series: int, now: datetime,
         (start, end),
         totals,
         await slices.histogram(db, series, start, end, finest) if indicator.method in ("percentile", "duration") else Counter(),
-        await _open_ages(db, indicator, now) if indicator.end else (),
+        await _open_ages(db, indicator, now, None if window else series) if indicator.end else (),
         rows[0][0] if rows else None,
         await _subjects(db, objective, start, end),
         await _of_slices(db, objective, series, start, min(end, floor(now, MINUTE) + timedelta(minutes=1))),
@@ -86,10 +89,11 @@ async def _no_hours(db: Database, indicator: Indicator, start: datetime, end: da
     return f"calendar {indicator.calendar} has no hours for {start:%Y-%m-%d} to {end:%Y-%m-%d}; the CIPO makes or mends it"
 
 
-async def _open_ages(db: Database, indicator: Indicator, now: datetime) -> tuple[float, ...]:
+async def _open_ages(db: Database, indicator: Indicator, now: datetime, series: int | None) -> tuple[float, ...]:
+    """Ages of what has begun and not ended: now, as the roller keeps it for a series; of a time past from the facts, once a period."""
     terms, params = condition(indicator.where)
-    given = {**params, "calendar": indicator.calendar, "fact": indicator.fact, "end": indicator.end, "now": now}
-    rows = await db.fetch(OPEN_AGES.replace("{where}", terms), given)
+    given = {**params, "calendar": indicator.calendar, "fact": indicator.fact, "end": indicator.end, "now": now, "series": series}
+    rows = await db.fetch(OPEN_AGES.replace("{where}", terms) if series is None else OPEN_NOW, given)
     unit = UNIT_SECONDS.get(indicator.unit, 1.0)
     return tuple(seconds / unit for (seconds,) in rows)
 
