@@ -147,7 +147,7 @@ def spell(answer: Json) -> None:
             print(f"\n{key}:")
             print(textwrap.fill(output.plain(value), LINE, initial_indent="    ", subsequent_indent="    ", break_long_words=False))
         elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-            titles = list(dict.fromkeys(title for item in value for title in item))
+            titles = [title for title in dict.fromkeys(title for item in value for title in item) if _tells(title, value, answer)]
             shown = value[:ROWS_SHOWN]
             print(f"\n{key}: {len(value)}" + (f", the first {ROWS_SHOWN}" if len(value) > ROWS_SHOWN else ""))
             output.table(titles, [[_flat(item.get(title)) for title in titles] for item in shown])
@@ -162,6 +162,19 @@ def spell(answer: Json) -> None:
                     text, LINE, initial_indent=f"{key.ljust(width)}  ", subsequent_indent=" " * (width + 2), break_long_words=False
                 )
             )
+
+
+def _tells(title: str, rows: list[Json], answer: Json) -> bool:
+    """Whether a column says something: not a weight that is always 1, a record that was made at once, the unit named above."""
+    match title:
+        case "weight":
+            return any(row.get(title) != 1 for row in rows)
+        case "recordedAt":
+            return any(row.get(title) != row.get("at") for row in rows)
+        case "unit":
+            return any(row.get(title) != answer.get("unit") for row in rows)
+        case _:
+            return True
 
 
 def _flat(value: Any) -> str:

@@ -75,6 +75,7 @@ def _with_rules(found: Iterable[Document], *, strict: bool) -> Iterator[Document
     """Those that can be written; the others are refused when somebody asked for them, else noted."""
     from cipo.kernel.slo import prometheus  # noqa: PLC0415
 
+    left: dict[str, list[str]] = {}
     for document in found:
         try:
             parts = prometheus.in_prometheus(document)
@@ -85,7 +86,12 @@ def _with_rules(found: Iterable[Document], *, strict: bool) -> Iterator[Document
             if strict:
                 todo = "" if document.queries or document.unsupported else f"`cipo slo dashboard {document.name}` shows its value."
                 raise Failed(f"{document.name} has no rules: {_why(error)}", todo=todo) from error
-            output.note(f"{document.name} has no rules: {_why(error)}")
+            left.setdefault(_why(error), []).append(document.name)
+    for why, names in left.items():
+        few = (
+            f"{names[0]} has" if len(names) == 1 else f"{len(names)} promises ({', '.join(names[:2])}{' …' if len(names) > 2 else ''}) have"
+        )
+        output.note(f"{few} no rules: {why}")
 
 
 def _why(error: NoRules) -> str:

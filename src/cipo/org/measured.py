@@ -179,7 +179,7 @@ class Kpis:
 
 def _budget(verdict: Verdict) -> dict[str, Any] | None:
     spent = verdict.budget
-    if spent is None:
+    if spent is None or not spent.total:
         return None
     return {
         "state": spent.state,
