@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,8 +11,8 @@ import pytest
 
 from cipo.kernel.ctx import Ctx, Scene
 from cipo.kernel.errors import ApiError, Conflict, Forbidden, Invalid
-from cipo.kernel.slo import course, period, slices
-from cipo.kernel.slo.objective import Limit
+from cipo.kernel.slo import course, period, roll, slices
+from cipo.kernel.slo.objective import Limit, where
 from cipo.kernel.store.db import Database
 from cipo.kernel.store.resources import Resources
 from cipo.kernel.store.tx import Actor, Tx, unit_caller
@@ -213,3 +214,48 @@ async def test_an_undeclared_attribute_and_anothers_fact_are_refused(store):
     caller = unit_caller("1A/U-W2")
     with pytest.raises(Forbidden):
         Ctx(Scene(store, caller, Actor(caller, "1A/U-W2"), unit="1A/U-W2")).fact(replace(MOVED, unit_id="1D/U-DP3"), 1.0, to="x")
+
+
+async def test_conditions_that_let_nothing_pass_say_so(ground):
+    name = ground.name()
+    asked = objective(name, where=where({"site": "ams9"}))
+    await ground.tell(name, [Told(NOW - timedelta(hours=n), 1.0, attrs={"site": "ams1"}) for n in range(12)])
+    verdict = await ground.verdict(asked, NOW)
+    assert (verdict.state, verdict.value) == ("unknown", None)
+    assert verdict.reason == "no facts with site ams9 in the last 30 days, but 12 with other attributes; check the conditions"
+
+
+async def test_work_that_turns_out_to_have_begun_restates_the_month_in_which_it_was_open(ground):
+    """No end comes, so no value changes; what was open at the month's end did."""
+    start, end = ground.name(), ground.name()
+    asked = objective(start, "duration", end=end, unit="d", limit=Limit("<=", 5), window=timedelta(days=90))
+    one, other = str(uuid.uuid4()), str(uuid.uuid4())
+    await ground.tell(start, [Told(JUNE + timedelta(days=1), 1.0, subject=one)])
+    await ground.tell(end, [Told(JUNE + timedelta(days=3), 1.0, subject=one)])
+    series = await ground.series(asked)
+    (first,) = (await period.publish(ground.db, asked, series, NOW))[:1]
+    assert (first.state, round(first.value)) == ("met", 2)
+    await ground.tell(start, [Told(JUNE + timedelta(days=2), 1.0, subject=other)])
+    await ground.series(asked)
+    (after,) = (await period.publish(ground.db, asked, series, NOW))[:1]
+    assert (after.revision, after.state, round(after.value)) == (2, "missed", 28)
+
+
+async def test_what_is_open_is_known_without_asking_all_that_ever_began(ground):
+    start, end = ground.name(), ground.name()
+    asked = objective(start, "duration", end=end, unit="h", limit=Limit("<=", 24), window=timedelta(days=30))
+    subjects = [str(uuid.uuid4()) for _ in range(10)]
+    now = datetime.now(UTC)
+    await ground.tell(start, [Told(now - timedelta(days=4), 1.0, subject=one) for one in subjects])
+    await ground.tell(end, [Told(now - timedelta(days=3, hours=12), 1.0, subject=one) for one in subjects[:7]])
+    verdict = await ground.verdict(asked, now)
+    assert await ground.db.fetch("select count(*) from cipo.fact_open") == [(3,)]
+    assert (verdict.n, verdict.state, round(verdict.value)) == (10, "missed", 96)
+    await ground.tell(end, [Told(now - timedelta(days=3, hours=11), 1.0, subject=one) for one in subjects[7:]])
+    verdict = await ground.verdict(asked, now)
+    assert await ground.db.fetch("select count(*) from cipo.fact_open") == [(0,)]
+    assert (verdict.state, round(verdict.value)) == ("met", 13)
+    await ground.db.execute("delete from cipo.fact where name = %s", (end,))
+    await ground.series(asked)
+    assert await roll.note_all_open(ground.db) == 10  # ends that were deleted name no subject: the routine finds them
+    assert (await ground.verdict(asked, now)).state == "missed"

@@ -104,6 +104,7 @@ def digest_of(objective: Objective, inputs: Inputs) -> bytes:
     if totals is not None:
         parts += [totals.n, totals.weight, totals.good, str(totals.total.normalize()), totals.low, totals.high, totals.last, totals.filled]
     parts.append(sorted([*bucket, n] for bucket, n in inputs.histogram.items()))
+    parts.append(sorted(round(age, 6) for age in inputs.open_ages))
     return hashlib.sha256(json.dumps(parts).encode()).digest()
 
 

@@ -289,6 +289,7 @@ async def _note_open(conn: Conn, series: Series, name: str, minutes: list[dateti
         (series.id, minutes[0], minutes[-1] + timedelta(minutes=1)),
     )
     await _start(conn, series, OF_SUBJECTS, {"subjects": subjects})
+    await conn.execute(REOPEN, (minutes, series.id))  # what began late was open at a period's end, though no end came
 
 
 async def _start(conn: Conn, series: Series, starts: LiteralString, more: dict[str, Any]) -> None:
