@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import LiteralString
 
@@ -15,7 +16,7 @@ from cipo.kernel.slo import budget as budgets
 from cipo.kernel.slo import slices
 from cipo.kernel.slo.budget import Alert, BudgetState, Count
 from cipo.kernel.slo.measure import NOTHING, Inputs, Verdict, count, held_over, judge, look_back
-from cipo.kernel.slo.objective import ALWAYS, Indicator, Objective
+from cipo.kernel.slo.objective import ALWAYS, NEEDS_BUCKETS, Indicator, Objective
 from cipo.kernel.slo.roll import UNIT_SECONDS, condition
 from cipo.kernel.slo.slices import Totals
 from cipo.kernel.slo.windows import DAY, FINE, MINUTE, QUARTER, Calendar, Rolling, Span, floor
@@ -63,19 +64,24 @@ async def gather(db: Database, objective: Objective, series: int, now: datetime,
         finest = QUARTER  # of a period long ago no minutes are kept
     totals = await slices.totals(db, series, start, end, finest)
     rows = await db.fetch("select since from cipo.series where id = %s", (series,))
-    return Inputs(
+    found = Inputs(
         (start, end),
         totals,
-        await slices.histogram(db, series, start, end, finest) if indicator.method in ("percentile", "duration") else Counter(),
-        await _open_ages(db, indicator, now, None if window else series) if indicator.end else (),
-        rows[0][0] if rows else None,
-        await _subjects(db, objective, start, end),
-        await _of_slices(db, objective, series, start, min(end, floor(now, MINUTE) + timedelta(minutes=1))),
-        await _look_back(db, objective, series, now) if objective.budget_target is not None else {},
-        await _expected_total(db, objective, series, totals, (start, end), now),
-        await _held(db, objective, series, start, min(end, now)),
-        await _others(db, objective, start, end) if totals is None and indicator.where else 0,
-        await _no_hours(db, indicator, start, min(end, now)),
+        open_ages=await _open_ages(db, indicator, now, None if window else series) if indicator.end else (),
+        since=rows[0][0] if rows else None,
+        no_hours=await _no_hours(db, indicator, start, min(end, now)),
+    )
+    if totals is None:  # most promises of a young organisation
+        return replace(found, others=await _others(db, objective, start, end) if indicator.where else 0)
+    budgeted = objective.budget_target is not None
+    return replace(
+        found,
+        histogram=await slices.histogram(db, series, start, end, finest) if indicator.method in NEEDS_BUCKETS else Counter(),
+        subjects=await _subjects(db, objective, start, end),
+        of_slices=await _of_slices(db, objective, series, start, min(end, floor(now, MINUTE) + timedelta(minutes=1))),
+        counts=await _look_back(db, objective, series, now) if budgeted else {},
+        expected_total=await _expected_total(db, objective, series, totals, (start, end), now),
+        held=await _held(db, objective, series, start, min(end, now)),
     )
 
 

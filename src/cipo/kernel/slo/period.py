@@ -52,17 +52,26 @@ class Published:
 
 async def publish(db: Database, objective: Objective, series: int, now: datetime) -> list[Published]:
     """Publish what has closed, revise what was reopened; the revisions of the last periods, newest first."""
-    known = {one.start: one for one in await latest(db, objective.name, CATCH_UP)}
     since = (await db.fetch("select since from cipo.series where id = %s", (series,)))[0][0]
+    if since is None:
+        return []
+    known = {one.start: one for one in await latest(db, objective.name, CATCH_UP)}
+    changed = False
     for span in _closed(objective, now, since):
-        if span[0] not in known:
-            await _write(db, objective, series, span, None)
+        if span[0] not in known and (row := await _figure_of(db, objective, series, span, None)):
+            changed |= bool(await db.execute(INSERT, row))
     for (start,) in await db.fetch("select start from cipo.kpi_reopened where kpi = %s order by start", (objective.name,)):
-        before = known.get(start) or next(iter(await revisions(db, objective.name, start)), None)
-        if before is not None:
-            await _write(db, objective, series, (start, before.end), before)
-        await db.execute("delete from cipo.kpi_reopened where kpi = %s and start = %s", (objective.name, start))
-    return await latest(db, objective.name, CATCH_UP)
+        changed |= await _revise(db, objective, series, start, known.get(start))
+    return await latest(db, objective.name, CATCH_UP) if changed else sorted(known.values(), key=lambda one: one.start, reverse=True)
+
+
+async def _revise(db: Database, objective: Objective, series: int, start: datetime, known: Published | None) -> bool:
+    """Take the note that a period was touched, and count it again: whoever touches it meanwhile leaves another note when we are done."""
+    before = known or next(iter(await revisions(db, objective.name, start)), None)
+    async with db.transaction() as conn:
+        await conn.execute("delete from cipo.kpi_reopened where kpi = %s and start = %s", (objective.name, start))
+        row = await _figure_of(db, objective, series, (start, before.end), before) if before is not None else None
+        return bool(row) and bool((await conn.execute(INSERT, row)).rowcount)
 
 
 def _closed(objective: Objective, now: datetime, since: datetime | None) -> list[Span]:
@@ -78,22 +87,20 @@ def _closed(objective: Objective, now: datetime, since: datetime | None) -> list
     return found[::-1]
 
 
-async def _write(db: Database, objective: Objective, series: int, span: Span, before: Published | None) -> None:
+async def _figure_of(db: Database, objective: Objective, series: int, span: Span, before: Published | None) -> tuple[Any, ...] | None:
+    """A row to publish; None when the inputs are those of the revision before."""
     start, end = span
     from_at = end - objective.window.span if isinstance(objective.window, Rolling) else start
     inputs = await gather(db, objective, series, end, (from_at, end))
     verdict = judge(objective, inputs, end)
     digest = digest_of(objective, inputs)
     if before is not None and before.digest == digest:
-        return
+        return None
     causes = await _causes(db, objective, from_at, end, before.at) if before is not None else []
     reason = verdict.reason if before is None else _why(before, verdict, causes)
-    await db.execute(
-        INSERT,
-        (
-            objective.name, start, end, before.revision + 1 if before else 1, series, from_at, verdict.value, verdict.state, verdict.n,
-            verdict.weight, verdict.good, verdict.coverage, str(objective.limit), digest, reason, json.dumps(causes),
-        ),
+    return (
+        objective.name, start, end, before.revision + 1 if before else 1, series, from_at, verdict.value, verdict.state, verdict.n,
+        verdict.weight, verdict.good, verdict.coverage, str(objective.limit), digest, reason, json.dumps(causes),
     )  # fmt: skip
 
 

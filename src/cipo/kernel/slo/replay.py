@@ -78,8 +78,8 @@ class Replay:
         """All that the verdict rests on."""
         objective = self.objective
         start, end = objective.window.bounds(now)
-        budgeted = objective.budget_target is not None
         lo, hi = self._between(start, end, now)
+        budgeted = objective.budget_target is not None and lo < hi
         return Inputs(
             (start, end),
             self._totals(lo, hi),
