@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cipo.kernel.drawing import chart
+from cipo.kernel.drawing.canvas import ticks
 from cipo.kernel.errors import BadRequest
 from cipo.org.chart import load
-from cipo.web import budgets, chart, gauges, story, svg, words
-from cipo.web.canvas import ticks
+from cipo.web import budgets, gauges, story, svg, words
 from cipo.web.forms import fields_of, fill, parse, walk
 from cipo.web.periods import Month
 from cipo.web.resource import Relation

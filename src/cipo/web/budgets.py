@@ -9,10 +9,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from cipo.kernel.drawing import chart
 from cipo.kernel.slo.budget import LOOK_BACK, Tier
 from cipo.kernel.slo.course import Day
 from cipo.kernel.slo.windows import shorthand
-from cipo.web import chart, gauges, words
+from cipo.web import gauges, words
 
 STATE_WORDS = {"Healthy": "healthy", "Warning": "warning", "AtRisk": "at risk", "Exhausted": "spent", "Unknown": "unknown"}
 TONES = {"Healthy": "met", "Warning": "warn", "AtRisk": "missed", "Exhausted": "missed", "Unknown": "unknown"}

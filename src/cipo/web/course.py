@@ -9,12 +9,13 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from cipo.kernel.drawing import chart
 from cipo.kernel.slo.course import Day
 from cipo.kernel.slo.objective import Objective
 from cipo.kernel.slo.period import Published
 from cipo.org.measured import Measured
 from cipo.org.model import Kpi
-from cipo.web import budgets, chart, gauges, words
+from cipo.web import budgets, gauges, words
 from cipo.web.console import Console, Visit
 from cipo.web.periods import Month
 

@@ -9,8 +9,8 @@ from datetime import date, timedelta
 
 from markupsafe import Markup
 
+from cipo.kernel.drawing.canvas import short
 from cipo.web import words
-from cipo.web.canvas import short
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from cipo.web.canvas import TOP, Canvas, day_words, runs, short, ticks
+from cipo.kernel.drawing.canvas import TOP, Canvas, day_words, runs, short, ticks
 
 
 @dataclass(frozen=True, slots=True)
