@@ -22,7 +22,7 @@ from typing import Any
 import psycopg
 
 from bench.place import Postgres
-from cipo.kernel.slo import gather, roll
+from cipo.kernel.slo import gather, register, roll
 from cipo.kernel.slo.objective import Objective
 from cipo.kernel.slo.slices import totals
 from cipo.kernel.store import migrate
@@ -104,7 +104,7 @@ def rows(promised: list[Objective], facts: int, now: datetime) -> Iterator[tuple
 async def _measured(dsn: str, promised: list[Objective], facts: int, now: datetime) -> dict[str, Any]:
     found: dict[str, Any] = {}
     async with Database(dsn, max_size=2, name="bench-slo") as db:
-        series = await roll.ensure(db, promised)
+        series = await register.ensure(db, promised)
         started = time.perf_counter()
         minutes = await roll.roll(db)
         found["roll_s"] = time.perf_counter() - started

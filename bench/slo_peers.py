@@ -29,7 +29,7 @@ from tests.kernel.slo import servers
 
 from bench import machine
 from bench.place import Postgres
-from cipo.kernel.slo import gather, prometheus, roll, rules
+from cipo.kernel.slo import gather, prometheus, register, roll, rules
 from cipo.kernel.slo.lake import Lake
 from cipo.kernel.slo.objective import Indicator, Limit, Objective
 from cipo.kernel.slo.windows import Rolling, floor
@@ -153,7 +153,7 @@ def _own(postgres: Postgres, facts: Path, objectives: list[Objective], now: date
 async def _judged(url: str, objectives: list[Objective], now: datetime, rounds: int, postgres: Postgres) -> dict[str, Any]:
     async with Database(url) as db:
         started = time.perf_counter()
-        series = await roll.ensure(db, objectives)
+        series = await register.ensure(db, objectives)
         for objective in objectives:
             await roll.roll(db, objective.indicator.facts)
         rolled_s = time.perf_counter() - started

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from cipo.kernel.slo import roll
+from cipo.kernel.slo import register, roll
 from cipo.kernel.slo.objective import Indicator, Limit, Objective
 from cipo.kernel.slo.windows import Rolling
 from cipo.kernel.store.db import Database
@@ -90,7 +90,7 @@ def test_a_roller_that_is_killed_loses_and_doubles_nothing(stage, fault):
 
 async def registered(dsn: str) -> None:
     async with Database(dsn) as db:
-        await roll.ensure(db, OBJECTIVES)
+        await register.ensure(db, OBJECTIVES)
 
 
 async def rolled(dsn: str) -> int:

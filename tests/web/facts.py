@@ -23,7 +23,7 @@ from uuid import NAMESPACE_OID, uuid5
 from cipo import plane
 from cipo.kernel import Ctx
 from cipo.kernel.principal import SYSTEM
-from cipo.kernel.slo import course, roll
+from cipo.kernel.slo import course, register, roll, selecting
 from cipo.kernel.slo.windows import duration
 from cipo.kernel.store.admission import typed
 from cipo.kernel.store.db import Database
@@ -119,7 +119,7 @@ def facts(kpi: Kpi, at: datetime, value: float, recorded: datetime, subject: tup
         return
     _, gk, name, seq = subject or (None, None, None, 1)
     about = (str(uuid5(NAMESPACE_OID, f"{kpi.name} {at.isoformat()} {value}")), gk, name, seq)
-    began = at - timedelta(seconds=value * roll.UNIT_SECONDS[kpi.indicator.unit])
+    began = at - timedelta(seconds=value * selecting.UNIT_SECONDS[kpi.indicator.unit])
     yield _row(kpi, measure.fact, began, 1.0, recorded, about)
     yield _row(kpi, measure.end, at, 1.0, recorded, about)
 
@@ -225,7 +225,7 @@ async def measure(resources: Resources, chart: Chart, *, remember: int = 0) -> N
 
 async def _remember(db: Database, kpi: Any, registry: Registry, now: datetime, days: int) -> None:
     objective = org_kinds.promise(kpi, registry)
-    series = (await roll.ensure(db, [objective]))[objective.name]
+    series = (await register.ensure(db, [objective]))[objective.name]
     for day in (await course.daily(db, objective, series, now, days))[:-1]:
         await db.execute(
             "insert into cipo.kpi_point (kpi, at, value, state, n) values (%s, %s, %s, %s, %s) on conflict do nothing",

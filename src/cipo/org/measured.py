@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from cipo.kernel.principal import Caller
-from cipo.kernel.slo import budget, course, gather, period, roll
+from cipo.kernel.slo import budget, course, gather, period, register, roll, selecting
 from cipo.kernel.slo.course import Day, Worst
 from cipo.kernel.slo.measure import Verdict
 from cipo.kernel.slo.objective import Objective
@@ -62,7 +62,7 @@ class Kpis:
         kpi = await self._kpi(caller, name)
         objective = promise(kpi, self.resources.registry)
         db = self.resources.db
-        series = (await roll.ensure(db, [objective]))[name]
+        series = (await register.ensure(db, [objective]))[name]
         now = (await db.fetch("select clock_timestamp()"))[0][0]
         return Measured(kpi, objective, series, now.astimezone(UTC))
 
@@ -83,7 +83,7 @@ class Kpis:
 
     async def query(self, asked: Measured) -> tuple[str, dict[str, str]]:
         """The statement by which its facts become slices, and its parameters."""
-        sql, params = roll.statement(await roll.read(self.resources.db, asked.series))
+        sql, params = selecting.statement(await register.read(self.resources.db, asked.series))
         return sql, {key: str(value) for key, value in params.items() if value is not None}
 
     async def worst(self, asked: Measured, limit: int = course.WORST) -> list[Worst]:
@@ -135,7 +135,7 @@ class Kpis:
         asked = await self.measured(caller, name)
         kpi, objective = asked.kpi, asked.objective
         await roll.roll(self.resources.db, objective.indicator.facts)
-        sql, params = roll.statement(await roll.read(self.resources.db, asked.series))
+        sql, params = selecting.statement(await register.read(self.resources.db, asked.series))
         verdict = await self.verdict(asked)
         rows = await self.facts(caller, name, limit, worst=True)
         plural = {info.gk: info.plural for info in self.resources.registry.kinds}

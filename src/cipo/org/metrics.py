@@ -16,7 +16,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from cipo.kernel.principal import Caller
-from cipo.kernel.slo import counter, roll
+from cipo.kernel.slo import counter, register
 from cipo.kernel.slo.objective import Objective
 from cipo.kernel.slo.prometheus import COUNTER
 from cipo.kernel.store.admission import typed
@@ -55,7 +55,7 @@ async def of_kpis(resources: Resources, caller: Caller) -> list[Served]:
 async def exposition(db: Database, promises: Sequence[Served], accept: str) -> tuple[bytes, str]:
     """The text and its media type, OpenMetrics where the scraper asks for it."""
     counted = [one.objective for one in promises if counter.counts(one.objective)]
-    events = await counter.advance(db, counted, await roll.ensure(db, counted))
+    events = await counter.advance(db, counted, await register.ensure(db, counted))
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Once([_counted(events), *_gauges(promises)]))
     encode, media = choose_encoder(accept)

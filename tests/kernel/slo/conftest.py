@@ -11,7 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 
-from cipo.kernel.slo import gather, roll
+from cipo.kernel.slo import gather, register, roll
 from cipo.kernel.slo.buckets import bucket_of
 from cipo.kernel.slo.objective import Indicator, Limit, Objective
 from cipo.kernel.slo.slices import Totals
@@ -68,7 +68,7 @@ class Ground:
             )
 
     async def series(self, objective: Objective) -> int:
-        series = (await roll.ensure(self.db, [objective]))[objective.name]
+        series = (await register.ensure(self.db, [objective]))[objective.name]
         await self.db.execute("update cipo.series set keep = %s::text::interval", (self.keep,))
         await roll.roll(self.db, objective.indicator.facts)
         return series

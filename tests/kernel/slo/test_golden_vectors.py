@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cipo.kernel.slo import budget, roll
+from cipo.kernel.slo import budget, register
 from tests.kernel.slo.vectors import VECTORS, Vector
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +23,7 @@ def found(verdict, key):
 async def test_the_engine_answers_as_the_pencil_does(ground, vector: Vector):
     name = ground.name()
     asked = replace(vector.objective, name=name, indicator=replace(vector.objective.indicator, fact=name))
-    await roll.ensure(ground.db, [asked])  # facts come while it is measured, not before
+    await register.ensure(ground.db, [asked])  # facts come while it is measured, not before
     await ground.db.execute("update cipo.series set keep = interval '100 years'")  # its minutes, though the case lies in the past
     for step in vector.steps:
         await ground.tell(name, list(step.facts))

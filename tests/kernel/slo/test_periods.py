@@ -11,7 +11,7 @@ import pytest
 
 from cipo.kernel.ctx import Ctx, Scene
 from cipo.kernel.errors import ApiError, Conflict, Forbidden, Invalid
-from cipo.kernel.slo import course, period, roll, slices
+from cipo.kernel.slo import course, period, slices, unfinished
 from cipo.kernel.slo.objective import Limit, where
 from cipo.kernel.store.db import Database
 from cipo.kernel.store.resources import Resources
@@ -257,5 +257,5 @@ async def test_what_is_open_is_known_without_asking_all_that_ever_began(ground):
     assert (verdict.state, round(verdict.value)) == ("met", 13)
     await ground.db.execute("delete from cipo.fact where name = %s", (end,))
     await ground.series(asked)
-    assert await roll.note_all_open(ground.db) == 10  # ends that were deleted name no subject: the routine finds them
+    assert await unfinished.note_all(ground.db) == 10  # ends that were deleted name no subject: the routine finds them
     assert (await ground.verdict(asked, now)).state == "missed"

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from cipo.kernel.ctx import Ctx
 from cipo.kernel.engine import routine
-from cipo.kernel.slo import roll
+from cipo.kernel.slo import roll, unfinished
 
 unit = routine.unit
 KEEP_ANSWERS = timedelta(days=1)
@@ -39,4 +39,4 @@ async def rollup(ctx: Ctx) -> str:
 @unit.routine("kpi-minutes", every=timedelta(hours=6))
 async def minutes(ctx: Ctx) -> str:
     """Drops slices of minutes that no alert looks back to any more; quarters of an hour and days stay. Counts anew what is open."""
-    return f"{await roll.forget(ctx.db)} minutes dropped, {await roll.note_all_open(ctx.db)} durations open"
+    return f"{await roll.forget(ctx.db)} minutes dropped, {await unfinished.note_all(ctx.db)} durations open"

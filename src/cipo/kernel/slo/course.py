@@ -16,7 +16,7 @@ from cipo.kernel.slo import slices
 from cipo.kernel.slo.buckets import Bucket, merged
 from cipo.kernel.slo.measure import NOTHING, Inputs, State, Verdict, count, judge, number, of_slices
 from cipo.kernel.slo.objective import NEEDS_BUCKETS, Objective
-from cipo.kernel.slo.roll import condition
+from cipo.kernel.slo.selecting import condition
 from cipo.kernel.slo.slices import Totals, added
 from cipo.kernel.slo.windows import DAY, Rolling, floor
 from cipo.kernel.store.db import Database

@@ -17,7 +17,7 @@ from cipo.kernel.slo import slices
 from cipo.kernel.slo.budget import Alert, BudgetState, Count
 from cipo.kernel.slo.measure import NOTHING, Inputs, Verdict, count, held_over, judge, look_back
 from cipo.kernel.slo.objective import ALWAYS, NEEDS_BUCKETS, Indicator, Objective
-from cipo.kernel.slo.roll import UNIT_SECONDS, condition
+from cipo.kernel.slo.selecting import UNIT_SECONDS, condition
 from cipo.kernel.slo.slices import Totals
 from cipo.kernel.slo.windows import DAY, FINE, MINUTE, QUARTER, Calendar, Rolling, Span, floor
 from cipo.kernel.store.db import Database

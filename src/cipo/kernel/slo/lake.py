@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cipo.kernel.errors import Blocked
 from cipo.kernel.slo.buckets import Bucket
 from cipo.kernel.slo.objective import Indicator, Term
-from cipo.kernel.slo.roll import SQL_TESTS
+from cipo.kernel.slo.selecting import SQL_TESTS
 from cipo.kernel.slo.slices import Totals, expression
 
 if TYPE_CHECKING:

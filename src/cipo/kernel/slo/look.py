@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from cipo.kernel.ctx import Ctx
-from cipo.kernel.slo import budget, gather, roll
+from cipo.kernel.slo import budget, gather, register, roll
 from cipo.kernel.slo.budget import Alert, BudgetState
 from cipo.kernel.slo.measure import Verdict
 from cipo.kernel.slo.objective import Objective
@@ -19,7 +19,7 @@ async def look(
     ctx: Ctx, objective: Objective, *, state_before: BudgetState = "Unknown", alerts_before: Iterable[Alert] = ()
 ) -> tuple[Verdict, int]:
     """The verdict as of now, and the number of the series it was read from."""
-    series = (await roll.ensure(ctx.db, [objective]))[objective.name]
+    series = (await register.ensure(ctx.db, [objective]))[objective.name]
     await roll.roll(ctx.db, objective.indicator.facts)
     verdict = await gather.evaluate(ctx.db, objective, series, ctx.now, state_before=state_before, alerts_before=alerts_before)
     return verdict, series

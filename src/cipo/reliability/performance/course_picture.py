@@ -10,7 +10,7 @@ from markupsafe import Markup
 from cipo.kernel import Ctx
 from cipo.kernel.drawing import chart
 from cipo.kernel.errors import NotFound
-from cipo.kernel.slo import course, longform, roll
+from cipo.kernel.slo import course, longform, register
 from cipo.kernel.slo.course import Day
 from cipo.kernel.slo.objective import Objective
 from cipo.reliability.performance.budgets import unit
@@ -51,7 +51,7 @@ async def _days(slo: ServiceLevelObjective, ctx: Ctx) -> list[tuple[Objective, l
     if document.queries is not None or document.unsupported:
         raise NotFound("its numbers are not kept here, so their course cannot be drawn")
     objectives = [goal.objective for goal in document.goals]
-    series = await roll.ensure(ctx.db, objectives)
+    series = await register.ensure(ctx.db, objectives)
     return [(one, await course.daily(ctx.db, one, series[one.name], ctx.now, DAYS)) for one in objectives]
 
 
