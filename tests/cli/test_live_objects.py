@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -321,6 +321,15 @@ def test_watch_prints_changes_as_they_happen(here: Cipo, live_api: Live, types: 
         assert here("watch", "sa/watched", "-o", "json").code == 0
     assert [kind for kind, _ in seen] == ["MODIFIED"] * 3
     assert len({description for _, description in seen}) == 3
+
+
+def test_a_watch_does_not_show_again_what_the_list_has_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """The feed may hold a change back that the list saw, and bring it afterwards."""
+    changes = objects._Changes(cast(Any, None), objects.ObjectFormat.JSON)
+    changes._known = {"u": 5}
+    for kind, version in (("ADDED", "5"), ("MODIFIED", "6"), ("DELETED", "6")):
+        changes.changed({"type": kind, "object": {"metadata": {"uid": "u", "resourceVersion": version}}})
+    assert [json.loads(line)["type"] for line in capsys.readouterr().out.splitlines()] == ["MODIFIED", "DELETED"]
 
 
 def test_a_kept_token_that_died_is_replaced(here: Cipo, live_api: Live) -> None:

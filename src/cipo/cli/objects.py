@@ -245,6 +245,7 @@ class _Changes:
         self._titles: list[Json] = []
         self._widths: list[int] = []
         self.accept = TABLE if self._tabular else "application/json"
+        self._known: dict[str, int] = {}  # the version of each object in the list: a watch may repeat what the list has shown
 
     def listed(self, api: Api, only: dict[str, str], *, show: bool) -> str:
         """The objects there are now; the version to watch from."""
@@ -254,6 +255,8 @@ class _Changes:
             version = version or str(page["metadata"]["resourceVersion"])
             self._titles = self._titles or page.get("columnDefinitions") or []
             rows += (page.get("rows") if self._tabular else page.get("items")) or []
+        for uid, number in map(self._identity, rows):
+            self._known[uid] = number
         if self._tabular:
             self._measure(rows)
             if show or not rows:
@@ -274,9 +277,20 @@ class _Changes:
             version = str(((row.get("object") or {}).get("metadata") or {}).get("resourceVersion") or "")
         else:
             row, version = obj, str((obj.get("metadata") or {}).get("resourceVersion") or "")
-        if kind != "BOOKMARK":
+        if kind != "BOOKMARK" and self._news(kind, row):
             self._show(kind, row)
         return version
+
+    def _identity(self, row: Json) -> tuple[str, int]:
+        """An object's uid and version."""
+        metadata = ((row.get("object") or {}) if self._tabular else row).get("metadata") or {}
+        version = str(metadata.get("resourceVersion") or "")
+        return str(metadata.get("uid") or ""), int(version) if version.isdigit() else 0
+
+    def _news(self, kind: str, row: Json) -> bool:
+        """Whether the list has not shown it yet."""
+        uid, number = self._identity(row)
+        return kind == "DELETED" or not number or number > self._known.get(uid, 0)
 
     def _show(self, kind: str, row: Json) -> None:
         if self._tabular:
